@@ -1,0 +1,3 @@
+from trtllm_builder.cli.app import main
+
+main()

@@ -1,0 +1,1 @@
+"""Readers of ELF, fatbin and wheel archives: pure functions on bytes."""

@@ -1,0 +1,1 @@
+"""What this machine offers: CPU, memory, disk, GPU, interpreters."""

@@ -1,0 +1,1 @@
+"""Patch sets: declared operations on a tree, checked before anything is written."""

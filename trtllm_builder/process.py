@@ -1,0 +1,131 @@
+"""Child processes: argv lists, explicit environments, their own group, and an end that is certain."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trtllm_builder.text import clean, redact
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A finished child. Output is text with undecodable bytes replaced, cleaned of escapes, credentials redacted."""
+
+    argv: tuple[str, ...]
+    returncode: int
+    stdout: str
+    stderr: str
+    timed_out: bool = False
+
+    @property
+    def ok(self) -> bool:
+        return self.returncode == 0 and not self.timed_out
+
+    @property
+    def last_line(self) -> str:
+        """The last line that says something, of stderr or else of stdout: what to show beside a sentence of ours."""
+        for stream in (self.stderr, self.stdout):
+            lines = [line.strip() for line in stream.splitlines() if line.strip()]
+            if lines:
+                return lines[-1]
+        return f"exit status {self.returncode}"
+
+
+def run(
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    timeout: float | None = None,
+    input: str | None = None,
+) -> Completed:
+    """Run to the end, capturing both streams; at ``timeout`` seconds the whole process group is killed.
+
+    Raises FileNotFoundError or PermissionError when the program cannot be started.
+    """
+    words = [os.fspath(word) for word in argv]
+    child = subprocess.Popen(
+        words,
+        env=dict(env),
+        cwd=cwd,
+        stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,
+    )
+    timed_out = False
+    try:
+        out, err = child.communicate(input, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        timed_out = True
+        end_group(child.pid, grace=1.0)
+        out, err = child.communicate()
+    except BaseException:
+        end_group(child.pid, grace=1.0)
+        child.communicate()
+        raise
+    return Completed(tuple(words), child.returncode, redact(clean(out)), redact(clean(err)), timed_out)
+
+
+def group_members(group: int) -> tuple[int, ...]:
+    """Process ids of the living (not zombie) members of a process group, from /proc/PID/stat (proc(5))."""
+    members = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            stat = read_stat(int(entry.name))
+            if stat and stat.group == group and stat.state not in "ZX":
+                members.append(int(entry.name))
+    return tuple(members)
+
+
+@dataclass(frozen=True)
+class Stat:
+    """What we use of /proc/PID/stat (proc(5)); ``start`` and ``cpu`` are in clock ticks."""
+
+    state: str
+    parent: int
+    group: int
+    session: int
+    cpu: int
+    start: int
+
+
+def read_stat(pid: int) -> Stat | None:
+    """None when there is no such process."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return None
+    # The command name stands in parentheses and may itself hold spaces and parentheses.
+    fields = text[text.rindex(")") + 2 :].split()
+    return Stat(
+        state=fields[0],
+        parent=int(fields[1]),
+        group=int(fields[2]),
+        session=int(fields[3]),
+        cpu=int(fields[11]) + int(fields[12]),
+        start=int(fields[19]),
+    )
+
+
+def end_group(group: int, *, grace: float = 5.0) -> None:
+    """SIGTERM to the group, SIGKILL to whatever is left after ``grace`` seconds. No error when it is gone."""
+    for number, wait in ((signal.SIGTERM, grace), (signal.SIGKILL, 5.0)):
+        try:
+            os.killpg(group, number)
+        except (ProcessLookupError, PermissionError):
+            return
+        deadline = time.monotonic() + wait
+        while time.monotonic() < deadline:
+            if not group_members(group):
+                return
+            time.sleep(0.02)

@@ -1,0 +1,1 @@
+"""YAML profiles: marked scalars, model, search path, merging."""

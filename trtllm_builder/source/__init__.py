@@ -1,0 +1,1 @@
+"""Upstream's source: git transport, mirrors, LFS, digests."""

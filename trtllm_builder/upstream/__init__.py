@@ -1,0 +1,1 @@
+"""What a TensorRT-LLM checkout offers: catalogue, probe, GPU target mapping."""

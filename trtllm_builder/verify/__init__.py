@@ -1,0 +1,1 @@
+"""Audit of a built wheel and its smoke test."""
