@@ -1,1 +1,1 @@
-"""YAML profiles: marked scalars, model, search path, merging."""
+"""Profiles: YAML with positions, a typed model, and where each value came from."""
