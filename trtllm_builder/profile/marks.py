@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import yaml
 
 from trtllm_builder.errors import ProfileError, Where
-from trtllm_builder.text import clean
+from trtllm_builder.text import clean, redact
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 32
@@ -69,8 +69,8 @@ Value: TypeAlias = "Text | List | Map"
 
 
 def shown(text: str) -> str:
-    """``text`` quoted for a message: one line, no escapes, at most 60 characters."""
-    line = " ".join(clean(text).split())
+    """``text`` quoted for a message: one line, no escapes or credentials, at most 60 characters."""
+    line = " ".join(redact(clean(text)).split())
     return f"`{line[:57]}...`" if len(line) > 60 else f"`{line}`"
 
 
