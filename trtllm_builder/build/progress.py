@@ -10,9 +10,7 @@ _NINJA = re.compile(r"\[(\d+)/(\d+)\] ")
 _MAKE = re.compile(r"\[ *(\d+)%\] ")
 _CONFIGURED = re.compile(r"-- (Build files have been written to|Generating done)")
 # pypa/build and setuptools announce themselves so.
-_PACKAGING = re.compile(
-    r"\* (Building wheel|Getting build dependencies)|running bdist_wheel|creating '?.*\.whl"
-)
+_PACKAGING = re.compile(r"\* (Building wheel|Getting build dependencies)|running bdist_wheel|creating '?.*\.whl")
 
 
 @dataclass(frozen=True)
@@ -27,13 +25,8 @@ class Progress:
 
     @property
     def eta(self) -> float | None:
-        """Seconds to the last build step at the mean pace so far; None before a tenth of the steps, when it misleads."""
-        if (
-            self.phase != "build"
-            or self.build_started is None
-            or self.done * 10 < self.total
-            or not self.done
-        ):
+        """Seconds to the last step at the mean pace so far; None before a tenth of the steps, when it misleads."""
+        if self.phase != "build" or self.build_started is None or self.done * 10 < self.total or not self.done:
             return None
         return (self.elapsed - self.build_started) / self.done * (self.total - self.done)
 

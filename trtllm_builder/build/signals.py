@@ -20,9 +20,7 @@ def interruptible() -> Iterator[None]:
         for each in _NUMBERS:
             signal.signal(each, signal.SIG_IGN)
         name = signal.Signals(number).name
-        raise Interrupted(
-            f"stopped by {name}", signal=number, remedy="the same command goes on where this run stopped"
-        )
+        raise Interrupted(f"stopped by {name}", signal=number, remedy="the same command goes on where this run stopped")
 
     before = {number: signal.signal(number, handle) for number in _NUMBERS}
     try:

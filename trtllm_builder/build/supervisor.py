@@ -1,4 +1,4 @@
-"""Runs upstream's build in its own process group: every line to the log, progress out, peaks measured, a certain end."""
+"""Runs upstream's build in its own process group: lines to the log, progress out, peaks measured, a certain end."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _LONGEST_LINE = 64 * 1024
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a supervised child ended. ``peak_memory`` is the largest sum of unshared resident bytes seen over its session;
-    ``peak_disk`` the largest drop of free bytes on the workspace's file system since the start."""
+    """How a supervised child ended. ``peak_memory`` is the largest sum of unshared resident bytes seen over its
+    session; ``peak_disk`` the largest drop of free bytes on the workspace's file system since the start."""
 
     returncode: int
     seconds: float

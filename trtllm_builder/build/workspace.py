@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,7 +77,7 @@ class Workspace:
 
     @contextmanager
     def locked(self) -> Iterator[int]:
-        """Hold the workspace, and end what a dead run left behind. Yields the lock's descriptor, for children to inherit.
+        """Hold the workspace and end what a dead run left behind. Yields the lock's descriptor, for children to keep.
 
         Raises HostError (exit 3) when another run holds it.
         """

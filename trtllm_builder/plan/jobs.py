@@ -10,13 +10,11 @@ from trtllm_builder.units import format_size
 _LEAST_RESERVE = 2 * 2**30
 
 
-def count_jobs(
-    cpu: Cpu, memory: Memory, *, wanted: int | None, per_job: int, reserve: int | None, origin: str
-) -> Jobs:
+def count_jobs(cpu: Cpu, memory: Memory, *, wanted: int | None, per_job: int, reserve: int | None, origin: str) -> Jobs:
     """``wanted`` as the profile or the command line says it, else what cores and memory allow, never below one.
 
-    ``per_job`` and ``reserve`` in bytes; without ``reserve`` a tenth of the memory, at least 2 GiB, stays free (but never
-    more than half of a small machine, which would then build nothing).
+    ``per_job`` and ``reserve`` in bytes; without ``reserve`` a tenth of the memory, at least 2 GiB, stays free (but
+    never more than half of a small machine, which would then build nothing).
     """
     cores, allowed = cpu.usable, memory.allowed
     cores_source = f"{cpu.affinity} cores for this process" + (
@@ -25,8 +23,8 @@ def count_jobs(
     kept = min(max(_LEAST_RESERVE, allowed // 10), allowed // 2) if reserve is None else reserve
     by_memory = max(0, allowed - kept) // per_job
     sum_text = (
-        f"({format_size(allowed)} - {format_size(kept)} reserve) / {format_size(per_job)} a job = {by_memory} by memory; "
-        f"{cores} by cores"
+        f"({format_size(allowed)} - {format_size(kept)} reserve) / {format_size(per_job)} a job = {by_memory} by memory;"
+        f" {cores} by cores"
     )
     if wanted is None:
         count = max(1, min(cores, by_memory))

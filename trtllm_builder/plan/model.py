@@ -1,4 +1,4 @@
-"""The plan: everything a build will do, each value with where it came from. Data only; JSON-able and free of secrets."""
+"""The plan: everything a build will do, each value with where it came from. Data only, free of secrets when shown."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Value:
-    """A single decision and its origin: a place in a profile, ``probe FILE:LINE``, ``host``, ``catalogue ...``, ``default``."""
+    """A decision and its origin: a place in a profile, ``probe FILE:LINE``, ``host``, ``catalogue ...``, ``default``."""
 
     value: str
     origin: str

@@ -1,8 +1,8 @@
 """A wheel written again so that the same contents are the same bytes.
 
-Members sorted with ``.dist-info`` last and RECORD at the very end (as the binary distribution format recommends:
-https://packaging.python.org/en/latest/specifications/binary-distribution-format/), one fixed time, fixed modes, one codec
-and level, and a RECORD made anew from what is really inside.
+Members sorted with ``.dist-info`` last and RECORD at the very end (as the binary distribution format recommends,
+https://packaging.python.org/en/latest/specifications/binary-distribution-format/), one fixed time, fixed modes,
+one codec and level, and a RECORD made anew from what is really inside.
 """
 
 from __future__ import annotations
@@ -48,9 +48,7 @@ def normalise(wheel: Path, destination: Path, *, epoch: int) -> Normalised:
             names = [info.filename for info in old.infolist() if not info.is_dir()]
             records = [name for name in names if name.count("/") == 1 and name.endswith(".dist-info/RECORD")]
             if len(records) != 1 or len(set(names)) != len(names):
-                raise VerifyError(
-                    f"{wheel} is not a wheel: {len(records)} RECORD files, {len(names)} members"
-                )
+                raise VerifyError(f"{wheel} is not a wheel: {len(records)} RECORD files, {len(names)} members")
             rows: list[tuple[str, str, str]] = []
             for name in sorted((n for n in names if n != records[0]), key=lambda n: (".dist-info/" in n, n)):
                 info = zipfile.ZipInfo(name, stamp)

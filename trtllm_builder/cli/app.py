@@ -1,0 +1,153 @@
+"""The command line: ``trtllm-build --profile NAME`` builds; everything else is a sub-command."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from trtllm_builder import __version__
+from trtllm_builder.cli import patches, plan, probe, profiles, verify
+from trtllm_builder.cli import build as build_command
+from trtllm_builder.errors import BuilderError, Interrupted, UsageError
+from trtllm_builder.text import clean, redact
+
+app = typer.Typer(
+    name="trtllm-build",
+    help="From a YAML profile to a TensorRT-LLM wheel that works in the container people actually have.",
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(profiles.app, name="profiles")
+app.add_typer(patches.app, name="patches")
+app.command("plan")(plan.plan)
+app.command("probe")(probe.probe)
+app.command("verify")(verify.verify)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"trtllm-builder {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    profile: Annotated[str | None, typer.Option("--profile", "-p", help="Profile to build: a name, or a path.")] = None,
+    source: Annotated[
+        str | None, typer.Option("--source", help="Upstream from this directory or URL instead of the profile's.")
+    ] = None,
+    workspace: Annotated[
+        Path | None, typer.Option("--workspace", help="Directory to build in, instead of the profile's choice.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Where the wheel and its record go.")] = Path("dist"),
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one value of the profile.")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Compilers at once.")] = None,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Begin from a clean source and build directory.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and build nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines instead of text.")] = False,
+    profile_dirs: Annotated[
+        list[Path] | None, typer.Option("--profile-dir", help="Look for profiles here first.")
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Build the wheel of a profile and prove that it works: trtllm-build --profile autodl-4090"""
+    if context.invoked_subcommand is not None:
+        if profile is not None:
+            raise typer.BadParameter(
+                f"--profile stands before '{context.invoked_subcommand}'; it belongs behind it", param_hint="--profile"
+            )
+        return
+    if profile is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
+    if dry_run:
+        plan.plan(
+            profile=profile,
+            source=source,
+            workspace=workspace,
+            out=out,
+            overrides=overrides,
+            jobs=jobs,
+            format="json" if as_json else "text",
+            check=False,
+            profile_dirs=profile_dirs,
+        )
+        return
+    build_command.build(
+        profile=profile,
+        source=source,
+        workspace=workspace,
+        out=out,
+        overrides=overrides or [],
+        jobs=jobs,
+        rebuild=rebuild,
+        as_json=as_json,
+        profile_dirs=profile_dirs or [],
+    )
+
+
+def _report(error: BuilderError, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"schema": 1, "event": "error", "error": json.loads(redact(json.dumps(error.to_json())))}))
+        return
+    for each in (error, *error.others):
+        typer.echo(redact(clean(f"error: {each}" if each.where is None else str(each))), err=True)
+        if each.remedy:
+            typer.echo(redact(clean(f"  {each.remedy}")), err=True)
+    if error.log is not None:
+        typer.echo(f"  log: {error.log}", err=True)
+
+
+def main() -> None:
+    """Entry point of the console scripts: every ending has its exit code (design.md, "Exit codes")."""
+    as_json = "--json" in sys.argv
+    try:
+        status = app(standalone_mode=False)
+        code = status if isinstance(status, int) else 0
+        sys.stdout.flush()
+    except Interrupted as error:
+        _report(error, as_json)
+        code = error.status
+    except BuilderError as error:
+        _report(error, as_json)
+        code = error.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain once more when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
+    except KeyboardInterrupt:
+        code = 130
+    except typer.Abort:
+        code = 130
+    except TyperException as error:
+        _report(UsageError(error.format_message(), remedy="see trtllm-build --help"), as_json)
+        code = UsageError.exit_code
+    except Exception as error:  # noqa: BLE001
+        code = _internal(error, as_json)
+    raise SystemExit(code)
+
+
+def _internal(error: Exception, as_json: bool) -> int:
+    import traceback
+
+    _report(
+        BuilderError(
+            f"internal error: {type(error).__name__}: {error}",
+            remedy="this is a fault of trtllm-builder; please report it with the lines below",
+        ),
+        as_json,
+    )
+    typer.echo(redact(clean("".join(traceback.format_exception(error)))), err=True)
+    return BuilderError.exit_code

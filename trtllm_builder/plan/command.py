@@ -1,0 +1,118 @@
+"""The command line of upstream's build_wheel.py, in the spelling this checkout has, each part with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from trtllm_builder.errors import ProfileError, SourceError
+from trtllm_builder.plan.model import Argument, Setting
+from trtllm_builder.profile.model import Profile
+from trtllm_builder.upstream.model import Flag, Probe
+
+
+@dataclass(frozen=True)
+class Command:
+    """``arguments`` begin with the interpreter; ``options`` are the CMake definitions among them; ``left_out`` what the
+    profile allows to be absent and this checkout does not have; ``environment`` what stands in for missing flags."""
+
+    arguments: tuple[Argument, ...]
+    options: tuple[Setting, ...]
+    left_out: tuple[Setting, ...]
+    environment: tuple[Setting, ...]
+
+
+def spelling(flag: Flag) -> str:
+    """The long spelling, in full: prefix matching is on upstream, so anything shorter could match something else."""
+    return max(flag.spellings, key=len)
+
+
+def origin_of(flag: Flag) -> str:
+    return f"probe scripts/build_wheel.py:{flag.line}" if flag.line else "catalogue"
+
+
+def cmake_options(profile: Profile, probe: Probe) -> tuple[tuple[Setting, ...], tuple[Setting, ...]]:
+    """Definitions to pass, and those left out because they are optional and this checkout does not declare them.
+
+    Raises ProfileError naming the profile's line when a definition is neither declared nor optional.
+    """
+    declared = {option.name: option for option in probe.options}
+    passed, left_out = [], []
+    for name, wanted in profile.build.cmake.items():
+        origin = profile.origin(f"build.cmake.{name}")
+        if name in declared or name.startswith("CMAKE_"):
+            option = declared.get(name)
+            seen = f"; probe {option.file}:{option.line}" if option and option.line else ""
+            passed.append(Setting(name, wanted.value, f"{origin}{seen}"))
+        elif wanted.if_declared:
+            left_out.append(Setting(name, wanted.value, f"{origin}; not declared by this checkout"))
+        else:
+            raise ProfileError(
+                f"this upstream ({probe.version}) declares no CMake option {name}",
+                where=profile.where(f"build.cmake.{name}"),
+                remedy=f"write {{value: {wanted.value}, if_declared: true}} if the option may be absent, or remove it",
+            )
+    return tuple(passed), tuple(left_out)
+
+
+def render_command(
+    profile: Profile,
+    probe: Probe,
+    *,
+    python: Path,
+    build_dir: Path,
+    dist_dir: Path,
+    architectures: str,
+    jobs: int,
+    jobs_origin: str,
+    tensorrt_root: str | None,
+) -> Command:
+    """Raises SourceError when the checkout lacks a flag we cannot do without, ProfileError for one the profile names."""
+    arguments = [Argument((str(python), "scripts/build_wheel.py"), "upstream's own script in the workspace's venv")]
+    environment: list[Setting] = []
+
+    def add(name: str, *values: str, origin: str) -> bool:
+        flag = probe.flag(name)
+        if flag is None:
+            return False
+        arguments.append(Argument((spelling(flag), *values), f"{origin}; {origin_of(flag)}"))
+        return True
+
+    def need(name: str, *values: str, origin: str) -> None:
+        if not add(name, *values, origin=origin):
+            raise SourceError(
+                f"this upstream's scripts/build_wheel.py has no --{name}, which a build cannot do without",
+                remedy="run 'trtllm-build probe DIR' to see its flags; this release may need a newer trtllm-builder",
+            )
+
+    need("build_type", profile.build.type, origin=profile.origin("build.type"))
+    need("cuda_architectures", architectures, origin=profile.origin("cuda.architectures"))
+    # Always explicit: upstream's default is every CPU it can see, whatever the memory.
+    need("job_count", str(jobs), origin=jobs_origin)
+    if not add("generator", profile.build.generator, origin=profile.origin("build.generator")):
+        environment.append(
+            Setting("CMAKE_GENERATOR", profile.build.generator, "this build_wheel.py has no --generator flag")
+        )
+    if profile.build.ccache.enabled:
+        need("use_ccache", origin=profile.origin("build.ccache.enabled"))
+    # A build directory with CMakeFiles but no build.ninja counts as configured there, and changed -D are ignored.
+    need("configure_cmake", origin="a half-configured build directory is trusted otherwise")
+    need("build_dir", str(build_dir), origin="workspace")
+    need("dist_dir", str(dist_dir), origin="workspace")
+    if tensorrt_root is not None:
+        add("trt_root", tensorrt_root, origin=profile.origin("tensorrt.root"))
+    # Nothing may wait for an answer.
+    add("yes", origin="no prompt")
+    for name, wanted in profile.build.flags.items():
+        origin = profile.origin(f"build.flags.{name}")
+        values = () if wanted.value is None else (wanted.value,)
+        if not add(name, *values, origin=origin) and not wanted.if_declared:
+            raise ProfileError(
+                f"this upstream's scripts/build_wheel.py ({probe.version}) has no --{name}",
+                where=profile.where(f"build.flags.{name}"),
+                remedy="remove the flag, or write {value: ..., if_declared: true} if it may be absent",
+            )
+    options, left_out = cmake_options(profile, probe)
+    for option in options:
+        need("extra-cmake-vars", f"{option.name}={option.value}", origin=option.origin)
+    return Command(tuple(arguments), options, left_out, tuple(environment))
