@@ -44,9 +44,11 @@ def run(
     cwd: Path | None = None,
     timeout: float | None = None,
     input: str | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> Completed:
     """Run to the end, capturing both streams; at ``timeout`` seconds the whole process group is killed.
 
+    ``pass_fds`` stay open in the child: a lock held by descriptor then outlives us for as long as the child lives.
     Raises FileNotFoundError or PermissionError when the program cannot be started.
     """
     words = [os.fspath(word) for word in argv]
@@ -61,6 +63,7 @@ def run(
         encoding="utf-8",
         errors="replace",
         start_new_session=True,
+        pass_fds=tuple(pass_fds),
     )
     timed_out = False
     try:
