@@ -70,7 +70,8 @@ Value: TypeAlias = "Text | List | Map"
 
 def shown(text: str) -> str:
     """``text`` quoted for a message: one line, no escapes or credentials, at most 60 characters."""
-    line = " ".join(redact(clean(text)).split())
+    encodable = text.encode("utf-8", "backslashreplace").decode()
+    line = " ".join(redact(clean(encodable)).split())
     return f"`{line[:57]}...`" if len(line) > 60 else f"`{line}`"
 
 
@@ -138,6 +139,7 @@ _PROBLEMS = (
         "a `:` where no key can stand; quote the value or mend the indentation",
     ),
     ("could not find expected ':'", "expected `key: value`"),
+    ("chomping or indentation", "`>` and `|` begin a block of text in YAML; put the value in quotes"),
     ("found undefined alias", "an alias whose anchor does not stand before it"),
     ("that cannot start any token", "a value cannot start with this character; put it in quotes"),
     ("found unexpected end of stream", "the file ends inside a quoted text"),

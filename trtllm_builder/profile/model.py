@@ -45,6 +45,13 @@ def _one_or_many(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
+def _some(values: tuple[object, ...]) -> tuple[object, ...]:
+    # Not pydantic's min_length, which also speaks up when an item of the list is at fault.
+    if not values:
+        raise ValueError("expected at least one value in this list")
+    return values
+
+
 def _distinct(values: tuple[object, ...]) -> tuple[object, ...]:
     for index, value in enumerate(values):
         if value in values[:index]:
@@ -78,7 +85,7 @@ class Source(_Part):
 class Cuda(_Part):
     """GPUs that the wheel is for, and the toolkit that compiles it."""
 
-    architectures: Annotated[tuple[Architecture, ...], Field(min_length=1), AfterValidator(_distinct)]
+    architectures: Annotated[tuple[Architecture, ...], AfterValidator(_some), AfterValidator(_distinct)]
     """Compute capabilities as plain digits: 80, 86, 89 (RTX 40), 90 (H100, H200), 100, 120 (RTX 50)."""
     toolkit: Specifier
     """Versions of the CUDA toolkit that will do, such as `>=12.9,<13`."""
@@ -242,7 +249,7 @@ class ProfileFile(_Part):
     """What the profile is for."""
     tensorrt: TensorRT = TensorRT()
     """TensorRT's headers and libraries."""
-    workspace: Annotated[tuple[WorkspaceText, ...], Field(min_length=1), AfterValidator(_distinct)] = ("cache",)
+    workspace: Annotated[tuple[WorkspaceText, ...], AfterValidator(_some), AfterValidator(_distinct)] = ("cache",)
     """Directories for the build, in order of preference; the first that exists and has room is taken.
     `cache` is our own directory under XDG_CACHE_HOME."""
     build: Build = Build()

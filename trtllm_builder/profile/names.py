@@ -15,7 +15,7 @@ CANARY_URL = "builtin:canary"
 _REF_BAD = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|\Z)")
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
 _URL = re.compile(
-    r"(?:https|ssh)://(?:[^\s/@]*@)?(?!-)[\w.:\[\]-]+/\S+\Z"  # https://host/path, ssh://user@host/path
+    r"(?:https|ssh)://(?:[^\s/@]*@)?(?!-)[\w.:\[\]-]+/\S*\Z"  # https://host/path, ssh://user@host/path
     r"|file:///\S*\Z"
     r"|[\w.+-]+@(?!-)[\w.-]+:(?!-)[^\s:]\S*\Z"  # user@host:path, as ssh writes it
 )
