@@ -1,0 +1,1 @@
+// Headers that upstream packs for its run-time compiler; the canary packs this line.

@@ -1,0 +1,1 @@
+from tensorrt_llm import deep_ep_cpp_tllm  # noqa: F401

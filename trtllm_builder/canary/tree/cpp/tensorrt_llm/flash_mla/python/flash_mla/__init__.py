@@ -1,0 +1,1 @@
+from tensorrt_llm import flash_mla_cpp_tllm  # noqa: F401

@@ -1,0 +1,3 @@
+from .dsa import Indexer
+
+__all__ = ["Indexer"]

@@ -1,0 +1,3 @@
+from .executor import GenerationExecutor
+
+__all__ = ["GenerationExecutor"]
