@@ -21,9 +21,13 @@ _BARE = re.compile(r"[0-9]+\Z|[A-Za-z/][\w./+@=:-]*(?<!:)\Z", re.ASCII)
 
 @dataclass(frozen=True)
 class Resolved:
-    """One value: ``path`` as keys, ``text`` as YAML (credentials redacted), ``origin`` as in Profile.origins."""
+    """One value: ``path`` as keys, ``value`` as JSON and ``text`` as YAML has it, ``origin`` as in Profile.origins.
+
+    Credentials in URLs are redacted in both.
+    """
 
     path: tuple[str, ...]
+    value: object
     text: str
     origin: str
 
@@ -63,7 +67,7 @@ def _origin(tree: Map, path: tuple[str, ...]) -> str:
 def resolved(profile: Profile) -> tuple[Resolved, ...]:
     """All values of the profile in the model's order."""
     return tuple(
-        Resolved(path, _text(path, value), profile.origins[".".join(path)])
+        Resolved(path, _json(value), _text(path, value), profile.origins[".".join(path)])
         for path, value in leaves(profile)
         if path[0] not in ("name", "origins")
     )
@@ -107,6 +111,16 @@ def _text(path: tuple[str, ...], value: object) -> str:
     if path[-1] == "import_deadline":
         return f"{value:g} s"
     return _quoted(str(value))
+
+
+def _json(value: object) -> object:
+    if isinstance(value, BaseModel):
+        return {name: _json(item) for name, item in value}
+    if isinstance(value, (tuple, list)):
+        return [_json(item) for item in value]
+    if isinstance(value, Mapping):
+        return {}
+    return redact(value) if isinstance(value, str) else value
 
 
 def _optional(text: str, if_declared: bool) -> str:

@@ -21,7 +21,7 @@ from trtllm_builder.profile.scalars import parse_schema
 from trtllm_builder.profile.search import MIRRORS, every, find, is_path, kind_of, search_path
 from trtllm_builder.text import has_credentials
 
-__all__ = ["Listed", "LoadedProfile", "Shadow", "check_file", "list_profiles", "load_profile", "search_path"]
+__all__ = ["Listed", "LoadedProfile", "Shadow", "check_file", "list_profiles", "load_profile", "locate", "search_path"]
 
 MOST_FILES = 16
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -91,6 +91,11 @@ def load_profile(name_or_path: str, *, profile_dirs: Sequence[Path], overrides: 
         mirrors=mirrors,
         notes=_notes(profile, files.shadowed),
     )
+
+
+def locate(name_or_path: str, *, profile_dirs: Sequence[Path]) -> Path:
+    """The file of that name, or at that path, whatever is in it. Raises ProfileError when there is none."""
+    return _Files(tuple(profile_dirs)).resolve(name_or_path, None, None)
 
 
 def list_profiles(profile_dirs: Sequence[Path]) -> tuple[Listed, ...]:

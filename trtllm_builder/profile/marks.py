@@ -77,7 +77,7 @@ def shown(text: str) -> str:
 
 def read_value(path: Path) -> Value:
     """The one YAML document in a regular file. Raises ProfileError with the place of the fault."""
-    return parse_value(_read_bytes(path), str(path))
+    return parse_value(read_bytes(path), str(path))
 
 
 def read_map(path: Path) -> Map:
@@ -109,7 +109,8 @@ def parse_text(text: str, path: str, *, column: int = 1) -> Value:
     return _Reader(text, path, column).document()
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """At most one byte more than MAX_BYTES of a regular file. Raises ProfileError."""
     where = Where(str(path))
     try:
         # Non-blocking, so that a FIFO is refused and not waited for.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -21,6 +21,8 @@ from trtllm_builder.profile.names import (
 from trtllm_builder.profile.scalars import (
     Architecture,
     Bool,
+    BuildType,
+    Generator,
     Jobs,
     PathText,
     Plain,
@@ -33,9 +35,7 @@ from trtllm_builder.profile.scalars import (
     SmNames,
     Specifier,
     WorkspaceText,
-    choose,
     fault,
-    text_type,
 )
 
 UPSTREAM_URL = "https://github.com/NVIDIA/TensorRT-LLM.git"
@@ -168,10 +168,7 @@ def _numeric(options: dict[str, CMakeValue]) -> dict[str, CMakeValue]:
 class Build(_Part):
     """How upstream's build script is run."""
 
-    type: Annotated[
-        Literal["Release", "RelWithDebInfo", "Debug"],
-        text_type(lambda text: choose(text, ("Release", "RelWithDebInfo", "Debug")), "a build type"),
-    ] = "Release"
+    type: BuildType = "Release"
     """CMake's build type."""
     jobs: Jobs = "auto"
     """Compiler jobs at a time; auto asks CPUs, quota and memory."""
@@ -179,10 +176,7 @@ class Build(_Part):
     """Memory that one job may need; field reports say about 6 GB."""
     reserve: Size | None = None
     """Memory left to the rest of the machine; null takes the larger of 2 GiB and a tenth."""
-    generator: Annotated[
-        Literal["Ninja", "Unix Makefiles"],
-        text_type(lambda text: choose(text, ("Ninja", "Unix Makefiles")), "a generator"),
-    ] = "Ninja"
+    generator: Generator = "Ninja"
     """CMake's generator."""
     ccache: Ccache = Ccache()
     """The compiler cache."""

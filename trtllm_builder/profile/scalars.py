@@ -19,6 +19,8 @@ from trtllm_builder.profile.marks import shown
 from trtllm_builder.text import nearest
 from trtllm_builder.units import parse_duration, parse_size
 
+BUILD_TYPES = ("Release", "RelWithDebInfo", "Debug")
+GENERATORS = ("Ninja", "Unix Makefiles")
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "host")
 # What upstream's architecture normaliser takes (upstream-facts 4); 101 is not among them, CUDA 13 renamed it.
 ARCHITECTURES = (80, 86, 87, 89, 90, 100, 103, 120, 121)
@@ -242,3 +244,13 @@ PathText = Annotated[str, text_type(parse_path, "a path"), _STRING]
 WorkspaceText = Annotated[str, text_type(parse_workspace, "a path or the word `cache`"), _STRING]
 Root = Annotated[str, text_type(parse_root, "`auto` or a path"), _STRING]
 RootOrNone = Annotated[str, text_type(parse_root_or_none, "`auto`, `none` or a path"), _STRING]
+BuildType = Annotated[
+    Literal["Release", "RelWithDebInfo", "Debug"],
+    text_type(lambda text: choose(text, BUILD_TYPES), "a build type"),
+    _json({"enum": list(BUILD_TYPES)}),
+]
+Generator = Annotated[
+    Literal["Ninja", "Unix Makefiles"],
+    text_type(lambda text: choose(text, GENERATORS), "a generator"),
+    _json({"enum": list(GENERATORS)}),
+]

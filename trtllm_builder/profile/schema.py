@@ -11,6 +11,7 @@ from trtllm_builder.profile.model import MirrorFile, ProfileFile
 
 KINDS = ("profile", "mirrors")
 _SCALAR = {"type": ["string", "number", "boolean"]}
+_NULL = {"type": "null"}
 
 
 def schema_text(kind: str) -> str:
@@ -21,46 +22,47 @@ def schema_text(kind: str) -> str:
 def profile_schema() -> dict[str, Any]:
     """What an editor may accept: with ``extends`` nothing but ``schema`` is required in one file, and null deletes."""
     schema = _schema(ProfileFile, "trtllm-builder profile")
+    definitions = schema["$defs"]
     for short in ("CMakeValue", "FlagValue"):
-        schema["$defs"][short] = {"anyOf": [_SCALAR, schema["$defs"][short]]}
-    for model in (schema, *schema["$defs"].values()):
-        _loosen(model)
-    names = {"type": "array", "items": {"type": "string"}}
+        definitions[short] = {"anyOf": [_SCALAR, definitions[short]]}
+    definitions["Source"]["properties"]["mirrors"]["anyOf"].insert(0, {"type": "string"})
     schema["properties"]["extends"] = {
-        "anyOf": [{"type": "string"}, names, {"type": "null"}],
-        "description": "Profiles or parts that this one changes, by name or ./path; later ones win. Maps merge by key,"
-        " lists and scalars replace, null takes a value back.",
+        "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}, _NULL],
+        "description": "Profiles or parts that this one changes, by name or ./path; later ones win."
+        " Maps merge by key, lists and scalars replace, null takes a value back.",
     }
-    schema["required"] = ["schema"]
-    mirrors = schema["properties"]["source"]
-    schema["$defs"]["Source"]["properties"]["mirrors"] = {
-        "anyOf": [{"type": "string"}, names, {"type": "null"}],
-        "description": schema["$defs"]["Source"]["properties"]["mirrors"]["description"],
-    }
-    return {**schema, "properties": {**schema["properties"], "source": mirrors}}
+    return schema
 
 
 def mirrors_schema() -> dict[str, Any]:
-    schema = _schema(MirrorFile, "trtllm-builder mirror set")
-    _loosen(schema)
-    schema["required"] = ["schema"]
-    return schema
+    return _schema(MirrorFile, "trtllm-builder mirror set")
 
 
 def _schema(model: type[BaseModel], title: str) -> dict[str, Any]:
     schema = model.model_json_schema(by_alias=True)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": title}
+    for part in (schema, *schema.get("$defs", {}).values()):
+        _loosen(part)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": title,
+        "required": ["schema"],
+    }
 
 
 def _loosen(model: dict[str, Any]) -> None:
     model.pop("required", None)
-    properties = model.get("properties", {})
+    model.pop("title", None)
+    properties = model["properties"]
     for name, field in properties.items():
-        about = {key: field.pop(key) for key in ("title", "description", "default") if key in field}
-        about.pop("title", None)
-        if name != "schema":
-            nullable = field.get("anyOf", [field])
-            field = {"anyOf": [*(one for one in nullable if one != {"type": "null"}), {"type": "null"}]}
-        if isinstance(about.get("description"), str):
+        about = {key: field.pop(key) for key in ("description", "default") if key in field}
+        field.pop("title", None)
+        if "description" in about:
             about["description"] = " ".join(about["description"].split())
-        properties[name] = {**field, **about}
+        if "additionalProperties" in field:
+            field["additionalProperties"] = _nullable(field["additionalProperties"])
+        properties[name] = {**(field if name == "schema" else _nullable(field)), **about}
+
+
+def _nullable(field: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [*(one for one in field.get("anyOf", [field]) if one != _NULL), _NULL]}
