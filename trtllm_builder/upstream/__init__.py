@@ -1,1 +1,1 @@
-"""What a TensorRT-LLM checkout offers: catalogue, probe, GPU target mapping."""
+"""Upstream: what a checkout offers (probe), what a release is known to need (catalogue), what GPU code it makes."""

@@ -1,0 +1,156 @@
+"""What a checkout of upstream was found to offer: plain frozen values, no reading here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from trtllm_builder.errors import SourceError
+
+ExtraCMake = Literal["set", "ordered", "unknown"]
+"""How ``--extra-cmake-vars`` reach CMake: through a set (order changes with PYTHONHASHSEED), in the order given, or
+in a way this probe does not know. In every known version each value is first split on ``;``."""
+
+_NAMED = 3  # files spelled out in the refusal; the rest is a count
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One option of build_wheel.py. ``default`` and ``choices`` are source text of literals, as ``ast.unparse`` has it."""
+
+    spellings: tuple[str, ...]
+    arity: str
+    """argparse's nargs: ``0``, ``1``, ``?``, ``+``, ``*`` or another number."""
+    action: str = "store"
+    default: str | None = None
+    choices: tuple[str, ...] = ()
+    line: int = 0
+
+    @property
+    def long(self) -> str:
+        """The spelling to use: in full, since argparse's prefix matching would take a shorter one for another flag."""
+        return max(self.spellings, key=len)
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "spellings": list(self.spellings),
+            "arity": self.arity,
+            "action": self.action,
+            "default": self.default,
+            "choices": list(self.choices),
+            "line": self.line,
+        }
+
+
+@dataclass(frozen=True)
+class CMakeOption:
+    """A switch that CMake code declares: ``option()``, a cache entry, or a plain variable set only when undefined."""
+
+    name: str
+    default: str
+    file: str
+    line: int
+    kind: str = "option"
+    """``option``, ``cache`` or ``variable``."""
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "name": self.name,
+            "default": self.default,
+            "file": self.file,
+            "line": self.line,
+            "kind": self.kind,
+        }
+
+
+@dataclass(frozen=True)
+class Trap:
+    """Something in this checkout that would break, stall or spoil a build. Ids are listed in ``traps.py``."""
+
+    id: str
+    file: str
+    line: int
+    what: str
+
+    def to_json(self) -> dict[str, object]:
+        return {"id": self.id, "file": self.file, "line": self.line, "what": self.what}
+
+
+@dataclass(frozen=True)
+class Probe:
+    """All that was found in one checkout. Paths are relative to ``root``, with ``/``, sorted."""
+
+    root: str
+    version: str
+    flags: tuple[Flag, ...] = ()
+    targets: tuple[str, ...] = ()
+    extra_cmake_handling: ExtraCMake = "unknown"
+    options: tuple[CMakeOption, ...] = ()
+    lfs_pointers: tuple[str, ...] = ()
+    submodules: tuple[str, ...] = ()
+    missing_submodules: tuple[str, ...] = ()
+    traps: tuple[Trap, ...] = ()
+    cmake_minimum: str | None = None
+    prebuilt_mpi: tuple[str, ...] = ()
+    """Archives compiled with MPI that the build would link: their presence rules a single-device build out."""
+    notes: tuple[str, ...] = ()
+    """What could not be read and was left out: an unreadable CMake file, a flag whose name is computed."""
+    assumed: bool = False
+    """True when this comes from the catalogue, not from files."""
+    sureness: Mapping[str, str] = field(default_factory=dict)
+    """For an assumed probe: field name -> ``verified``, ``reported`` or ``inferred``."""
+
+    def flag(self, name: str) -> Flag | None:
+        """The flag with this exact spelling, with or without dashes (``job_count``, ``--job_count``, ``-j``).
+
+        A prefix such as ``--job`` is not known here, although argparse would take it.
+        """
+        wanted = {name} if name.startswith("-") else {f"--{name}", f"-{name}"}
+        for flag in self.flags:
+            if wanted & set(flag.spellings):
+                return flag
+        return None
+
+    def option(self, name: str) -> CMakeOption | None:
+        """The first declaration of a CMake option by its exact name."""
+        return next((option for option in self.options if option.name == name), None)
+
+    def has_trap(self, identifier: str) -> bool:
+        return any(trap.id == identifier for trap in self.traps)
+
+    def refusal(self) -> SourceError | None:
+        """Why this tree cannot be built single-device, in one sentence; None when nothing speaks against it."""
+        if not self.prebuilt_mpi:
+            return None
+        pointers = [path for path in self.prebuilt_mpi if path in self.lfs_pointers]
+        named = pointers or list(self.prebuilt_mpi)
+        shown = ", ".join(named[:_NAMED])
+        more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+        kind = "Git LFS pointers here" if pointers else "present here"
+        return SourceError(
+            f"TensorRT-LLM {self.version} cannot be built single-device on x86_64: its batch manager and executor are "
+            f"prebuilt MPI-linked archives ({kind}: {shown}{more})",
+            remedy="choose release 0.19 or newer, where these sources are open",
+        )
+
+    def to_json(self) -> dict[str, object]:
+        refusal = self.refusal()
+        return {
+            "root": self.root,
+            "version": self.version,
+            "assumed": self.assumed,
+            "sureness": dict(self.sureness),
+            "flags": [flag.to_json() for flag in self.flags],
+            "targets": list(self.targets),
+            "extra_cmake_handling": self.extra_cmake_handling,
+            "options": [option.to_json() for option in self.options],
+            "cmake_minimum": self.cmake_minimum,
+            "lfs_pointers": list(self.lfs_pointers),
+            "submodules": list(self.submodules),
+            "missing_submodules": list(self.missing_submodules),
+            "prebuilt_mpi": list(self.prebuilt_mpi),
+            "traps": [trap.to_json() for trap in self.traps],
+            "notes": list(self.notes),
+            "refusal": refusal.what if refusal else None,
+        }
