@@ -12,8 +12,8 @@ import typer
 from typer.exceptions import TyperException
 
 from trtllm_builder import __version__
-from trtllm_builder.cli import patches, plan, probe, profiles, verify
 from trtllm_builder.cli import build as build_command
+from trtllm_builder.cli import patches, plan, probe, profiles, verify
 from trtllm_builder.errors import BuilderError, Interrupted, UsageError
 from trtllm_builder.text import clean, redact
 
@@ -100,7 +100,9 @@ def root(
 
 def _report(error: BuilderError, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps({"schema": 1, "event": "error", "error": json.loads(redact(json.dumps(error.to_json())))}))
+        typer.echo(
+            json.dumps({"schema": 1, "event": "error", "error": json.loads(redact(json.dumps(error.to_json())))})
+        )
         return
     for each in (error, *error.others):
         typer.echo(redact(clean(f"error: {each}" if each.where is None else str(each))), err=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from trtllm_builder.errors import ProfileError, SourceError
 from trtllm_builder.plan.model import Argument, Setting
+from trtllm_builder.plan.origins import origin, where
 from trtllm_builder.profile.model import Profile
 from trtllm_builder.upstream.model import Flag, Probe
 
@@ -39,17 +40,17 @@ def cmake_options(profile: Profile, probe: Probe) -> tuple[tuple[Setting, ...], 
     declared = {option.name: option for option in probe.options}
     passed, left_out = [], []
     for name, wanted in profile.build.cmake.items():
-        origin = profile.origin(f"build.cmake.{name}")
+        said = origin(profile, f"build.cmake.{name}")
         if name in declared or name.startswith("CMAKE_"):
             option = declared.get(name)
             seen = f"; probe {option.file}:{option.line}" if option and option.line else ""
-            passed.append(Setting(name, wanted.value, f"{origin}{seen}"))
+            passed.append(Setting(name, wanted.value, f"{said}{seen}"))
         elif wanted.if_declared:
-            left_out.append(Setting(name, wanted.value, f"{origin}; not declared by this checkout"))
+            left_out.append(Setting(name, wanted.value, f"{said}; not declared by this checkout"))
         else:
             raise ProfileError(
                 f"this upstream ({probe.version}) declares no CMake option {name}",
-                where=profile.where(f"build.cmake.{name}"),
+                where=where(profile, f"build.cmake.{name}"),
                 remedy=f"write {{value: {wanted.value}, if_declared: true}} if the option may be absent, or remove it",
             )
     return tuple(passed), tuple(left_out)
@@ -71,48 +72,48 @@ def render_command(
     arguments = [Argument((str(python), "scripts/build_wheel.py"), "upstream's own script in the workspace's venv")]
     environment: list[Setting] = []
 
-    def add(name: str, *values: str, origin: str) -> bool:
+    def add(name: str, *values: str, why: str) -> bool:
         flag = probe.flag(name)
         if flag is None:
             return False
-        arguments.append(Argument((spelling(flag), *values), f"{origin}; {origin_of(flag)}"))
+        arguments.append(Argument((spelling(flag), *values), f"{why}; {origin_of(flag)}"))
         return True
 
-    def need(name: str, *values: str, origin: str) -> None:
-        if not add(name, *values, origin=origin):
+    def need(name: str, *values: str, why: str) -> None:
+        if not add(name, *values, why=why):
             raise SourceError(
                 f"this upstream's scripts/build_wheel.py has no --{name}, which a build cannot do without",
                 remedy="run 'trtllm-build probe DIR' to see its flags; this release may need a newer trtllm-builder",
             )
 
-    need("build_type", profile.build.type, origin=profile.origin("build.type"))
-    need("cuda_architectures", architectures, origin=profile.origin("cuda.architectures"))
+    need("build_type", profile.build.type, why=origin(profile, "build.type"))
+    need("cuda_architectures", architectures, why=origin(profile, "cuda.architectures"))
     # Always explicit: upstream's default is every CPU it can see, whatever the memory.
-    need("job_count", str(jobs), origin=jobs_origin)
-    if not add("generator", profile.build.generator, origin=profile.origin("build.generator")):
+    need("job_count", str(jobs), why=jobs_origin)
+    if not add("generator", profile.build.generator, why=origin(profile, "build.generator")):
         environment.append(
             Setting("CMAKE_GENERATOR", profile.build.generator, "this build_wheel.py has no --generator flag")
         )
     if profile.build.ccache.enabled:
-        need("use_ccache", origin=profile.origin("build.ccache.enabled"))
+        need("use_ccache", why=origin(profile, "build.ccache.enabled"))
     # A build directory with CMakeFiles but no build.ninja counts as configured there, and changed -D are ignored.
-    need("configure_cmake", origin="a half-configured build directory is trusted otherwise")
-    need("build_dir", str(build_dir), origin="workspace")
-    need("dist_dir", str(dist_dir), origin="workspace")
+    need("configure_cmake", why="a half-configured build directory is trusted otherwise")
+    need("build_dir", str(build_dir), why="workspace")
+    need("dist_dir", str(dist_dir), why="workspace")
     if tensorrt_root is not None:
-        add("trt_root", tensorrt_root, origin=profile.origin("tensorrt.root"))
+        add("trt_root", tensorrt_root, why=origin(profile, "tensorrt.root"))
     # Nothing may wait for an answer.
-    add("yes", origin="no prompt")
+    add("yes", why="no prompt")
     for name, wanted in profile.build.flags.items():
-        origin = profile.origin(f"build.flags.{name}")
+        said = origin(profile, f"build.flags.{name}")
         values = () if wanted.value is None else (wanted.value,)
-        if not add(name, *values, origin=origin) and not wanted.if_declared:
+        if not add(name, *values, why=said) and not wanted.if_declared:
             raise ProfileError(
                 f"this upstream's scripts/build_wheel.py ({probe.version}) has no --{name}",
-                where=profile.where(f"build.flags.{name}"),
+                where=where(profile, f"build.flags.{name}"),
                 remedy="remove the flag, or write {value: ..., if_declared: true} if it may be absent",
             )
     options, left_out = cmake_options(profile, probe)
     for option in options:
-        need("extra-cmake-vars", f"{option.name}={option.value}", origin=option.origin)
+        need("extra-cmake-vars", f"{option.name}={option.value}", why=option.origin)
     return Command(tuple(arguments), options, left_out, tuple(environment))
