@@ -62,23 +62,21 @@ def runfile_options(directory: Path, scratch: Path) -> tuple[str, ...]:
 
 def advise_toolkit(specifier: str, directory: Path) -> Advice:
     """How to get a CUDA toolkit in the range ``specifier`` into ``directory`` without root."""
-    runfile = "cuda_<release>_linux.run"
+    runfile, scratch = "cuda_<release>_linux.run", directory.parent / "cuda-tmp"
     return Advice(
-        what=f"a CUDA toolkit {specifier} (nvcc with headers and libraries; a driver is not needed to build)",
+        what=f"a CUDA toolkit {specifier} (nvcc with headers and libraries; building needs no driver)",
         steps=(
             Step(
                 f"download the Linux runfile (local) of a release {specifier} from NVIDIA's CUDA toolkit archive page, "
                 "on any machine, and copy it to the data disk"
             ),
+            Step("either hand it over, and we install it without root: --set cuda.archive=FILE"),
+            Step("or make room for it", ("mkdir", "-p", str(scratch))),
             Step(
-                "either name the file in the profile (cuda.archive) or hand it over here, and we install it",
-                ("trtllm-build", "--profile", "NAME", "--set", f"cuda.archive={runfile}"),
+                "and install it, which accepts NVIDIA's licence",
+                ("sh", runfile, *runfile_options(directory, scratch)),
             ),
-            Step("or install it by hand, without root", ("sh", runfile, *runfile_options(directory, directory.parent))),
-            Step(
-                "and name its directory in the profile (cuda.root)",
-                ("trtllm-build", "--profile", "NAME", "--set", f"cuda.root={directory}"),
-            ),
+            Step(f"and name its directory: --set cuda.root={directory}"),
         ),
         download=(4 * _GIGA, 6 * _GIGA),
         installed=(6 * _GIGA, 9 * _GIGA),
@@ -93,21 +91,16 @@ def advise_tensorrt(specifier: str | None, cuda: str | None, directory: Path) ->
     return Advice(
         what=f"{wanted} with its headers (the tensorrt packages that pip installs have libraries and no headers)",
         steps=(
-            Step(f"download {archive} from NVIDIA's TensorRT page and copy it to the data disk"),
+            Step(f"download {archive} from NVIDIA's TensorRT page, on any machine, and copy it to the data disk"),
+            Step("either hand it over, and we unpack it: --set tensorrt.archive=FILE"),
+            Step("or make room for it", ("mkdir", "-p", str(directory))),
             Step(
-                "either name the file in the profile (tensorrt.archive) or hand it over here, and we unpack it",
-                ("trtllm-build", "--profile", "NAME", "--set", f"tensorrt.archive={archive}"),
-            ),
-            Step(
-                "or unpack it by hand",
+                "and unpack it without its static libraries",
                 ("tar", "-xzf", archive, "-C", str(directory), "--strip-components=1", "--exclude=*.a"),
             ),
-            Step(
-                "and name its directory in the profile (tensorrt.root)",
-                ("trtllm-build", "--profile", "NAME", "--set", f"tensorrt.root={directory}"),
-            ),
+            Step(f"and name its directory: --set tensorrt.root={directory}"),
         ),
         download=(3 * _GIGA, 8 * _GIGA),
         installed=(3 * _GIGA, 9 * _GIGA),
-        source="estimate for TensorRT 10 without its static libraries; the archive can go once it is unpacked",
+        source="an estimate for TensorRT 10; the archive can go once it is unpacked",
     )

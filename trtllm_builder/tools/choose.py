@@ -6,14 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
 from trtllm_builder.data import data_dir as default_data_dir
 from trtllm_builder.errors import HostError, UsageError
 from trtllm_builder.text import nearest
 from trtllm_builder.tools.catalogue import TOOLS, Tool
 from trtllm_builder.tools.install import installed
 from trtllm_builder.tools.locate import Candidate, locate
+from trtllm_builder.tools.ranges import parse_range
 
 
 @dataclass(frozen=True)
@@ -64,15 +63,15 @@ def choose(
         raise UsageError(
             f"{want.name!r} is no tool that we know", remedy=f"did you mean {near}?" if near else ", ".join(TOOLS)
         )
-    specifier = parse_specifier(want.specifier or tool.specifier, want.name)
-    candidates = locate(tool, specifier, environ, beside=beside)
+    wanted = parse_range(want.specifier or tool.specifier, want.name)
+    candidates = locate(tool, wanted, environ, beside=beside)
     for candidate in candidates:
         if candidate.unfit is None and candidate.version:
-            reason = f"{candidate.path} is {specifier}" + _passed_over(candidates)
+            reason = f"{candidate.path} is {wanted}" + _passed_over(candidates)
             return ToolChoice(tool.name, candidate.version, candidate.path, "machine", reason)
-    if not specifier.contains(tool.version):
+    if not wanted.holds(tool.version):
         raise HostError(
-            f"no {tool.name} {specifier} is on PATH{_passed_over(candidates)}, and the one we bring is {tool.version}",
+            f"no {tool.name} {wanted} is on PATH{_passed_over(candidates)}, and the one we bring is {tool.version}",
             remedy=f"install a {tool.name} in that range and put it first on PATH, or widen the range in the profile",
         )
     return our_choice(tool, data_dir or default_data_dir(environ), _passed_over(candidates))
@@ -83,14 +82,6 @@ def our_choice(tool: Tool, data_dir: Path, passed_over: str = "") -> ToolChoice:
     path = installed(tool.name, data_dir)
     reason = f"ours by hashed lock{passed_over or f'; no {tool.name} on PATH'}"
     return ToolChoice(tool.name, tool.version, path, "ours", reason, 0 if path else tool.installed)
-
-
-def parse_specifier(text: str, name: str) -> SpecifierSet:
-    """Raises UsageError with a sentence."""
-    try:
-        return SpecifierSet(text)
-    except InvalidSpecifier:
-        raise UsageError(f"{text!r} is no range of versions for {name}", remedy="write it like >=3.27,<3.31") from None
 
 
 def _passed_over(candidates: Iterable[Candidate]) -> str:

@@ -41,11 +41,12 @@ def install(
     pip's own last line when a tool cannot be had.
     """
     paths = {}
+    pip: list[str] = []
     for name in names:
         tool = TOOLS[name]
         path = installed(name, data_dir)
         if path is None:
-            pip = _pip(data_dir, environ, log)
+            pip = pip or _pip(data_dir, environ, log)
             log(f"installing {name} {tool.version} ({format_size(tool.installed)}) into {tool.directory(data_dir)}")
             make = partial(_make, tool, pip, environ, deadline)
             path = fill(tool.directory(data_dir), make, log, needs=2 * tool.installed).path / tool.binary

@@ -8,11 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from packaging.specifiers import SpecifierSet
-from packaging.version import Version
-
 from trtllm_builder.process import run
 from trtllm_builder.tools.catalogue import Tool
+from trtllm_builder.tools.ranges import Range
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class Candidate:
 
 def locate(
     tool: Tool,
-    specifier: SpecifierSet,
+    wanted: Range,
     environ: Mapping[str, str],
     *,
     beside: Iterable[Path] = (),
@@ -37,7 +35,7 @@ def locate(
     for path in programs(tool.name, environ, beside):
         real = os.path.realpath(path)
         if real not in found:
-            found[real] = _judge(path, tool, specifier, environ, timeout)
+            found[real] = _judge(path, tool, wanted, environ, timeout)
     return tuple(found.values())
 
 
@@ -62,7 +60,7 @@ def ask(path: Path, arguments: Iterable[str], environ: Mapping[str, str], timeou
     return done.stdout + "\n" + done.stderr, None
 
 
-def _judge(path: Path, tool: Tool, specifier: SpecifierSet, environ: Mapping[str, str], timeout: float) -> Candidate:
+def _judge(path: Path, tool: Tool, wanted: Range, environ: Mapping[str, str], timeout: float) -> Candidate:
     if path.parent.name == "shims":
         return Candidate(path, None, "a version manager's shim: what it runs depends on the current directory")
     if not tool.scripts and _is_script(path):
@@ -74,8 +72,7 @@ def _judge(path: Path, tool: Tool, specifier: SpecifierSet, environ: Mapping[str
     if not match:
         return Candidate(path, None, "prints no version that we understand")
     version = match[1]
-    fits = specifier.contains(Version(version), prereleases=True)
-    return Candidate(path, version, None if fits else f"{version} is not {specifier}")
+    return Candidate(path, version, None if wanted.holds(version) else f"{version} is not {wanted}")
 
 
 def _is_script(path: Path) -> bool:

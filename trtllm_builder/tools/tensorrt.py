@@ -8,12 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from packaging.version import Version
-
 from trtllm_builder.data import data_dir as default_data_dir
 from trtllm_builder.errors import HostError
 from trtllm_builder.tools.advice import Advice, advise_tensorrt
-from trtllm_builder.tools.choose import parse_specifier
+from trtllm_builder.tools.ranges import parse_range
 from trtllm_builder.tools.store import Log, read_entry
 from trtllm_builder.tools.unpack import entry_directory, unpack_tensorrt, unpacked_roots
 
@@ -137,7 +135,7 @@ def judge_tensorrt(root: Path, origin: str, specifier: str | None) -> TensorRT |
     version = _version(headers[0] / _HEADER)
     if version is None:
         return f"{headers[0] / _HEADER} names no version that we understand"
-    if specifier and not parse_specifier(specifier, "tensorrt.version").contains(Version(version)):
+    if specifier and not parse_range(specifier, "tensorrt.version").holds(version):
         return f"{version} is not {specifier}"
     return TensorRT(root, headers[0], libraries[0].parent, version, origin)
 

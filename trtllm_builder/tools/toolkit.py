@@ -8,16 +8,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from packaging.specifiers import SpecifierSet
-from packaging.version import Version
-
 from trtllm_builder.data import data_dir as default_data_dir
 from trtllm_builder.errors import HostError
 from trtllm_builder.tools.advice import Advice, advise_toolkit
 from trtllm_builder.tools.catalogue import TOOLS
-from trtllm_builder.tools.choose import parse_specifier
 from trtllm_builder.tools.install import install, installed
 from trtllm_builder.tools.locate import ask, programs
+from trtllm_builder.tools.ranges import Range, parse_range
 from trtllm_builder.tools.store import Log, read_entry
 from trtllm_builder.tools.tree import missing_parts
 from trtllm_builder.tools.unpack import entry_directory, unpack_toolkit, unpacked_roots
@@ -69,7 +66,7 @@ def find_toolkit(
     ``auto`` looks at CUDA_HOME and CUDA_PATH, nvcc on PATH, /usr/local/cuda*, a conda environment, and what was
     unpacked for an earlier build. Raises HostError when a ``root`` that someone named is not fit.
     """
-    return _search(root, parse_specifier(specifier, "cuda.toolkit"), environ, _data(data_dir, environ))[0]
+    return _search(root, parse_range(specifier, "cuda.toolkit"), environ, _data(data_dir, environ))[0]
 
 
 def choose_toolkit(
@@ -83,7 +80,7 @@ def choose_toolkit(
 ) -> ToolkitChoice:
     """What the build will compile with; no network, no writing. HostError for a named root or archive that is unfit."""
     data = _data(data_dir, environ)
-    wanted = parse_specifier(specifier, "cuda.toolkit")
+    wanted = parse_range(specifier, "cuda.toolkit")
     if archive is not None and root == "auto":
         entry = read_entry(entry_directory("cuda", Path(archive), data))
         known = _judge(entry.path / entry.facts["root"], "archive", wanted, environ) if entry else None
@@ -94,7 +91,7 @@ def choose_toolkit(
     if found:
         return ToolkitChoice("machine", found.version, found, f"{found.root} ({found.origin}) is {wanted}{passed_over}")
     tool = TOOLS["cuda13"]
-    if wheels and wanted.contains(tool.version):
+    if wheels and wanted.holds(tool.version):
         path = installed(tool.name, data)
         reason = f"ours from wheels by hashed lock{passed_over}"
         return ToolkitChoice("ours", tool.version, _ours(path) if path else None, reason, 0 if path else tool.installed)
@@ -121,7 +118,7 @@ def obtain_toolkit(
         return assemble_toolkit(data, environ, log)
     if choice.origin == "archive" and archive is not None:
         root = unpack_toolkit(Path(archive), data, environ, log)
-        found = _judge(root, "archive", parse_specifier(specifier, "cuda.toolkit"), environ)
+        found = _judge(root, "archive", parse_range(specifier, "cuda.toolkit"), environ)
         if isinstance(found, Toolkit):
             return found
         raise HostError(f"the CUDA toolkit of {archive} is not fit: {found}", remedy=_named_remedy(specifier))
@@ -141,7 +138,7 @@ def _data(data_dir: Path | None, environ: Mapping[str, str]) -> Path:
     return data_dir or default_data_dir(environ)
 
 
-def _search(root: str, wanted: SpecifierSet, environ: Mapping[str, str], data: Path) -> tuple[Toolkit | None, str]:
+def _search(root: str, wanted: Range, environ: Mapping[str, str], data: Path) -> tuple[Toolkit | None, str]:
     """The first fit toolkit, and what was passed over before it, as the end of a sentence."""
     if root != "auto":
         found = _judge(Path(root), "cuda.root", wanted, environ)
@@ -189,7 +186,7 @@ def _top(nvcc: Path, environ: Mapping[str, str]) -> Path:
     return Path(os.path.realpath(match[1].strip())) if match else Path(os.path.realpath(nvcc)).parent.parent
 
 
-def _judge(root: Path, origin: str, wanted: SpecifierSet, environ: Mapping[str, str]) -> Toolkit | str:
+def _judge(root: Path, origin: str, wanted: Range, environ: Mapping[str, str]) -> Toolkit | str:
     """The toolkit at ``root``, or why it is none that can be used."""
     missing = missing_parts(root)
     if missing:
@@ -199,7 +196,7 @@ def _judge(root: Path, origin: str, wanted: SpecifierSet, environ: Mapping[str, 
     match = re.search(TOOLS["cuda13"].pattern, text)
     if unfit or not match:
         return f"its nvcc {unfit or 'prints no version that we understand'}"
-    if not wanted.contains(Version(match[1])):
+    if not wanted.holds(match[1]):
         return f"{match[1]} is not {wanted}"
     cuobjdump = root / "bin/cuobjdump"
     return Toolkit(root, match[1], nvcc, cuobjdump if cuobjdump.is_file() else None, origin)
