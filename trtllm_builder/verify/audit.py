@@ -1,0 +1,171 @@
+"""The static half of verification: one pass over a wheel's members, then checks on what was seen."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from packaging.version import InvalidVersion, Version
+
+from trtllm_builder.binary.wheel import Limits, Wheel, WheelError, read_wheel
+from trtllm_builder.errors import VerifyError
+from trtllm_builder.units import format_size
+from trtllm_builder.verify.checks import Check, judged, skipped
+from trtllm_builder.verify.cuobjdump import SecondOpinion, ask
+from trtllm_builder.verify.expect import Expectation
+from trtllm_builder.verify.library import Library, read_library
+from trtllm_builder.verify.links import link_checks, requirement_checks
+from trtllm_builder.verify.targets import target_checks
+
+_SECOND = "cuobjdump lists the same GPU code"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What the wheel holds, and the static checks."""
+
+    wheel: Wheel
+    libraries: tuple[Library, ...]
+    checks: tuple[Check, ...]
+
+
+def audit(
+    wheel: Path,
+    expectation: Expectation,
+    *,
+    cuobjdump: Path | None = None,
+    cross_check: bool = True,
+    scratch: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    limits: Limits | None = None,
+) -> Audit:
+    """Reads the wheel once. ``scratch`` is where libraries are copied, one at a time, for cuobjdump.
+
+    With ``cross_check`` and no ``cuobjdump`` the second opinion is skipped and says so. Raises VerifyError for a file
+    that is no wheel at all.
+    """
+    libraries: list[Library] = []
+    opinions: list[SecondOpinion] = []
+
+    with tempfile.TemporaryDirectory(prefix="verify-", dir=scratch) as directory:
+
+        def visit(name: str, stream: BinaryIO) -> None:
+            library = read_library(name, stream, expectation)
+            libraries.append(library)
+            if cross_check and cuobjdump and library.targets:
+                copy = Path(directory) / "library.so"
+                stream.seek(0)
+                with copy.open("wb") as target:
+                    shutil.copyfileobj(stream, target, 1 << 20)
+                opinions.append(ask(cuobjdump, copy, library, environ or {}))
+                copy.unlink()
+
+        try:
+            seen = read_wheel(wheel, visit=visit, limits=limits)
+        except (WheelError, OSError) as error:
+            raise VerifyError(f"{wheel} cannot be verified: {error}", remedy="Give the path of a .whl file.") from error
+    checks = (
+        *_archive_checks(seen),
+        *target_checks(libraries, expectation),
+        _second_opinion(opinions, libraries, cuobjdump, cross_check),
+        *link_checks(libraries, expectation),
+        *requirement_checks(seen, expectation),
+        _version(seen, expectation),
+        _python_tag(seen, expectation),
+        _size(seen, expectation),
+    )
+    return Audit(seen, tuple(libraries), checks)
+
+
+def _archive_checks(wheel: Wheel) -> tuple[Check, ...]:
+    def told(kinds: tuple[str, ...]) -> list[str]:
+        found = [finding for finding in wheel.findings if (finding.kind in kinds) == (kinds == ("record",))]
+        return [f"{f.member}: {f.what}" if f.member else f.what for f in found]
+
+    return (
+        judged(
+            "archive",
+            "the archive is sound",
+            told(()),
+            seen=f"{len(wheel.members)} files, {format_size(sum(m.size for m in wheel.members))} unpacked",
+            remedy="Do not install it. Build again, or fetch it again from where it was published.",
+        ),
+        judged(
+            "record",
+            "RECORD names every file with its hash and size",
+            told(("record",)),
+            remedy="The wheel was changed after it was made, or is damaged. Do not install it.",
+        ),
+    )
+
+
+def _second_opinion(opinions: list[SecondOpinion], libraries: list[Library], tool: Path | None, wanted: bool) -> Check:
+    if not wanted:
+        return skipped("cuobjdump", _SECOND, "not asked for", severity="info", remedy="Give --cross-check.")
+    if not any(library.targets for library in libraries):
+        return skipped("cuobjdump", _SECOND, "no library holds GPU code", severity="info")
+    if tool is None:
+        return skipped(
+            "cuobjdump",
+            _SECOND,
+            "cuobjdump was not found",
+            remedy="pip install nvidia-cuda-cuobjdump",
+            severity="warning",
+        )
+    unusable = [opinion.unusable for opinion in opinions if opinion.unusable]
+    problems = [opinion.difference for opinion in opinions if opinion.difference]
+    if unusable and not problems:
+        return skipped("cuobjdump", _SECOND, "; ".join(dict.fromkeys(unusable)), severity="warning")
+    return judged(
+        "cuobjdump",
+        _SECOND,
+        problems,
+        seen=f"{len(opinions)} librar{'y' if len(opinions) == 1 else 'ies'}",
+        remedy="Our reader and NVIDIA's tool disagree: please report it with this library.",
+    )
+
+
+def _version(wheel: Wheel, expectation: Expectation) -> Check:
+    title = "one version in the file name, METADATA and the plan"
+    stated = {"the file name": wheel.version, "METADATA": next(iter(wheel.header("Version")), "")}
+    if expectation.version is not None:
+        stated["the plan"] = expectation.version
+    problems = []
+    for where, text in stated.items():
+        try:
+            if Version(text) != Version(stated["METADATA"]):
+                problems.append(f"{where} says {text}, METADATA {stated['METADATA']}")
+        except InvalidVersion:
+            problems.append(f"{where} has no valid version: {text!r}")
+    return judged(
+        "version", title, problems, seen=stated["METADATA"], remedy="Set the version before packaging, and build again."
+    )
+
+
+def _python_tag(wheel: Wheel, expectation: Expectation) -> Check:
+    title = "made for the profile's Python"
+    tags = sorted({tag.interpreter for tag in wheel.tags})
+    if expectation.python_tag is None:
+        return skipped("python-tag", title, f"no Python was asked for; the wheel is {', '.join(tags)}", severity="info")
+    problems = [] if expectation.python_tag in tags else [f"made for {', '.join(tags)}, not {expectation.python_tag}"]
+    return judged("python-tag", title, problems, seen=", ".join(tags), remedy="Build with the profile's interpreter.")
+
+
+def _size(wheel: Wheel, expectation: Expectation) -> Check:
+    largest = sorted(wheel.members, key=lambda member: -member.packed)[:5]
+    told = [f"{format_size(m.packed)} {m.name} ({format_size(m.size)} unpacked)" for m in largest]
+    title = "not larger than allowed"
+    if expectation.max_size is None:
+        return Check(
+            "size", "info", "passed", "size", (f"{format_size(wheel.size)}; largest: {told[0] if told else '-'}",)
+        )
+    if wheel.size <= expectation.max_size:
+        return judged("size", title, [], seen=f"{format_size(wheel.size)} of {format_size(expectation.max_size)}")
+    over = f"{format_size(wheel.size)}, more than {format_size(expectation.max_size)}; the largest members:"
+    return judged(
+        "size", title, [over, *told], remedy="Build for fewer architectures, or raise verify.max_size in the profile."
+    )

@@ -1,0 +1,248 @@
+"""The smoke test: install the wheel where nothing else is, import it, start one worker, get one answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from trtllm_builder.text import clean, redact
+from trtllm_builder.verify.diagnose import Diagnosis, diagnose_deadline, diagnose_failure, diagnose_hang
+from trtllm_builder.verify.environment import make_environment
+from trtllm_builder.verify.watch import Ending, Tree, mapped_libraries, stacks, watch
+
+Outcome = Literal["ok", "not installed", "failed", "hang", "deadline"]
+_CHILD = Path(__file__).with_name("smoke_child.py")
+_TAIL = 40  # lines of output kept as evidence
+_STACK_LIMIT = 20_000  # characters
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What to ask: ``LLM(model).generate([prompt])``. ``expect`` None: any answer will do."""
+
+    model: str
+    prompt: str
+    expect: str | None = None
+
+
+@dataclass(frozen=True)
+class Smoke:
+    """Times in seconds; None where the test did not get that far. ``phase`` is the last one entered:
+    install, import, answer or exit. ``left_behind`` counts processes that outlived the test and were killed.
+    """
+
+    python: str
+    modules: tuple[str, ...]
+    outcome: Outcome
+    phase: str
+    asked: Answer | None = None
+    installer: str = ""
+    install_seconds: float = 0.0
+    import_seconds: float | None = None
+    version: str | None = None
+    multi_device: int | None = None
+    answer: str | None = None
+    answer_seconds: float | None = None
+    left_behind: int = 0
+    diagnosis: Diagnosis | None = None
+    stack: str = ""
+    output: str = ""
+
+    def to_json(self) -> dict[str, object]:
+        found = self.diagnosis
+        return {
+            "python": self.python,
+            "modules": list(self.modules),
+            "outcome": self.outcome,
+            "phase": self.phase,
+            "installer": self.installer,
+            "install_seconds": round(self.install_seconds, 3),
+            "import_seconds": None if self.import_seconds is None else round(self.import_seconds, 3),
+            "version": self.version,
+            "multi_device": self.multi_device,
+            "prompt": self.asked.prompt if self.asked else None,
+            "answer": self.answer,
+            "answer_seconds": None if self.answer_seconds is None else round(self.answer_seconds, 3),
+            "left_behind": self.left_behind,
+            "diagnosis": {"id": found.id, "what": found.what, "remedy": found.remedy} if found else None,
+            "stack": self.stack,
+            "output": self.output,
+        }
+
+
+def smoke(
+    wheel: Path,
+    interpreter: Path,
+    *,
+    directory: Path,
+    deadline: float,
+    answer: Answer | None = None,
+    modules: Sequence[str] = ("tensorrt_llm",),
+    build_info: bool = True,
+    environ: Mapping[str, str] | None = None,
+    child_environ: Mapping[str, str] | None = None,
+    stall: float = 20.0,
+    extra_pip_args: Sequence[str] = (),
+) -> Smoke:
+    """Installs ``wheel`` in a fresh environment of ``interpreter`` below ``directory`` (removed again) and tries it.
+
+    ``environ`` (package index, proxies) reaches the installer only, ``child_environ`` the tested code only; HOME and
+    TMPDIR are private and everything else is clean. ``deadline`` is the ceiling in seconds for each of import, answer
+    and exit; ``stall`` seconds without CPU and I/O are a hang. ``build_info`` reads BuildInfo.ENABLE_MULTI_DEVICE.
+    Never raises for what the wheel does; OSError when the interpreter cannot be run.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    # Resolved, since the tested process runs elsewhere; the interpreter is not, for it may be a venv's link.
+    with tempfile.TemporaryDirectory(prefix="smoke-", dir=directory.resolve(), ignore_cleanup_errors=True) as name:
+        place = Path(name)
+        for part in ("home", "tmp", "empty", "stacks"):
+            (place / part).mkdir()
+        base = {
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "HOME": str(place / "home"),
+            "TMPDIR": str(place / "tmp"),
+            "LANG": "C.UTF-8",
+            "PYTHONNOUSERSITE": "1",
+        }
+        installer_env = {**base, "PIP_NO_CACHE_DIR": "1", **(environ or {}), "HOME": base["HOME"]}
+        made = make_environment(
+            interpreter.absolute(), wheel.resolve(), place / "env", installer_env, tuple(extra_pip_args)
+        )
+        result = Smoke(
+            python=_version(interpreter, base),
+            modules=tuple(modules),
+            outcome="ok",
+            phase="install",
+            asked=answer,
+            installer=made.installer,
+            install_seconds=made.seconds,
+        )
+        if not made.ok:
+            diagnosis = diagnose_failure("install", made.output)
+            return replace(result, outcome="not installed", diagnosis=diagnosis, output=_tail(made.output))
+        task = {
+            "progress": str(place / "progress.jsonl"),
+            "modules": list(modules),
+            "build_info": build_info,
+            "answer": {"model": answer.model, "prompt": answer.prompt} if answer else None,
+        }
+        (place / "task.json").write_text(json.dumps(task))
+        return _try(result, made.python, place, {**base, **(child_environ or {})}, stall, deadline)
+
+
+def _try(result: Smoke, python: Path, place: Path, env: Mapping[str, str], stall: float, deadline: float) -> Smoke:
+    events = _Events(place / "progress.jsonl")
+    argv = [str(python), "-I", "-X", "faulthandler", str(_CHILD), str(place / "task.json")]
+    with (place / "output.txt").open("wb") as output:
+        child = subprocess.Popen(
+            argv,
+            env={**env, "TRTLLM_BUILDER_SMOKE_STACKS": str(place / "stacks")},
+            cwd=place / "empty",
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+        tree = Tree(child.pid)
+        try:
+            ending = watch(child, tree, stall=stall, deadline=deadline, phase=events.phase)
+            tree.sample()
+            stack, mapped = ("", ()) if ending == "exited" else (stacks(tree, place / "stacks"), mapped_libraries(tree))
+            left = len(tree.alive()) if ending == "exited" else 0
+        finally:
+            tree.end()
+            child.wait()
+    told = events.all()
+    text = redact(clean((place / "output.txt").read_text(errors="replace")))
+    result = replace(
+        _with_events(result, told),
+        phase=events.phase() or "import",
+        left_behind=left,
+        stack=redact(clean(stack))[-_STACK_LIMIT:],
+        output=_tail(text),
+    )
+    return _concluded(result, ending, told, text, mapped, child.returncode, stall=stall, deadline=deadline)
+
+
+def _concluded(
+    result: Smoke,
+    ending: Ending,
+    events: list[dict[str, Any]],
+    text: str,
+    mapped: tuple[str, ...],
+    status: int,
+    *,
+    stall: float,
+    deadline: float,
+) -> Smoke:
+    if ending == "hang":
+        return replace(
+            result, outcome="hang", diagnosis=diagnose_hang(result.phase, result.stack, mapped, seconds=stall)
+        )
+    if ending == "deadline":
+        return replace(result, outcome="deadline", diagnosis=diagnose_deadline(result.phase, seconds=deadline))
+    error = next((event for event in events if event["event"] == "error"), None)
+    if error:
+        trace = redact(clean(str(error.get("traceback", ""))))
+        # The exception first: what the wheel printed before may mention libraries that it did without.
+        message = f"{error.get('type')}: {error.get('message')}"
+        found = diagnose_failure(result.phase, redact(clean(f"{trace}\n{message}")), status=status)
+        return replace(result, outcome="failed", diagnosis=found, stack=trace[-_STACK_LIMIT:])
+    if status != 0:
+        return replace(result, outcome="failed", diagnosis=diagnose_failure(result.phase, text, status=status))
+    if result.phase != "exit":
+        what = "The process ended without an error before it was through."
+        return replace(
+            result, outcome="failed", diagnosis=Diagnosis("ended-early", what, "The wheel's code calls os._exit.")
+        )
+    return result
+
+
+def _with_events(result: Smoke, events: list[dict[str, Any]]) -> Smoke:
+    for event in events:
+        if event["event"] == "imported":
+            result = replace(result, import_seconds=float(event["seconds"]), version=event["version"])
+        elif event["event"] == "build-info":
+            result = replace(result, multi_device=int(event["multi_device"]))
+        elif event["event"] == "answered":
+            result = replace(result, answer=clean(event["text"]), answer_seconds=float(event["seconds"]))
+    return result
+
+
+class _Events:
+    """The child's progress file, read again only when it has grown."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = -1
+        self.last = ""
+
+    def all(self) -> list[dict[str, Any]]:
+        if not self.path.exists():
+            return []
+        lines = self.path.read_text(encoding="utf-8", errors="replace").split("\n")
+        return [json.loads(line) for line in lines[:-1] if line]  # the last is empty, or half written
+
+    def phase(self) -> str:
+        size = self.path.stat().st_size if self.path.exists() else 0
+        if size != self.size:
+            self.size = size
+            self.last = next((e["phase"] for e in reversed(self.all()) if e["event"] == "phase"), "")
+        return self.last
+
+
+def _version(interpreter: Path, env: Mapping[str, str]) -> str:
+    from trtllm_builder.process import run
+
+    code = "import platform; print(platform.python_version())"
+    return run([interpreter, "-I", "-c", code], env=env, timeout=30).stdout.strip() or os.fspath(interpreter)
+
+
+def _tail(text: str) -> str:
+    return "\n".join(text.strip().splitlines()[-_TAIL:])

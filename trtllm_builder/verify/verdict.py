@@ -1,0 +1,166 @@
+"""The checks of the smoke test, and the one report that everything goes into."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from packaging.version import InvalidVersion, Version
+
+from trtllm_builder.errors import VerifyError
+from trtllm_builder.units import format_duration
+from trtllm_builder.verify.audit import Audit
+from trtllm_builder.verify.checks import Check, Severity, judged, skipped
+from trtllm_builder.verify.environment import installer_environment
+from trtllm_builder.verify.expect import Expectation
+from trtllm_builder.verify.report import Report
+from trtllm_builder.verify.smoke import Smoke, smoke
+
+SLOW_IMPORT = 10.0  # seconds
+_TITLES: Mapping[str, str] = {
+    "install": "installs in a fresh environment",
+    "import": "can be imported",
+    "import-time": f"is imported within {SLOW_IMPORT:g} s",
+    "runtime-version": "__version__ is the version in METADATA",
+    "single-device": "BuildInfo.ENABLE_MULTI_DEVICE is 0",
+    "answer": "one worker gives one answer",
+    "exit": "the process ends by itself",
+}
+_PHASES = ("install", "import", "answer", "exit")
+
+
+def make_report(found: Audit, tried: Smoke | None, expectation: Expectation, *, why_no_smoke: str = "") -> Report:
+    """The audit's checks and the smoke test's; without a smoke test these are skipped for the reason given."""
+    version = next(iter(found.wheel.header("Version")), "")
+    return Report(
+        wheel=found.wheel.path.name,
+        sha256=found.wheel.sha256,
+        size=found.wheel.size,
+        libraries=found.libraries,
+        imports=tried,
+        checks=(*found.checks, *smoke_checks(tried, expectation, version, why_no_smoke)),
+    )
+
+
+def try_stranger(found: Audit, interpreter: Path, environ: Mapping[str, str], *, deadline: float = 120.0) -> Smoke:
+    """Imports a wheel that has no plan: all it puts at the top level. Raises VerifyError when that is nothing."""
+    ours = found.wheel.name == "tensorrt-llm"
+    modules = ("tensorrt_llm",) if ours else found.wheel.top_level
+    if not modules:
+        raise VerifyError(f"{found.wheel.path.name} holds nothing that can be imported", remedy="Use --no-import.")
+    with tempfile.TemporaryDirectory(prefix="trtllm-verify-") as name:
+        return smoke(
+            found.wheel.path,
+            interpreter,
+            directory=Path(name),
+            deadline=deadline,
+            modules=modules,
+            build_info=ours,
+            environ=installer_environment(environ),
+        )
+
+
+def smoke_checks(tried: Smoke | None, expectation: Expectation, version: str, why: str = "") -> tuple[Check, ...]:
+    """install, import, import-time, runtime-version, single-device, answer, exit. ``version`` is METADATA's."""
+    if tried is None:
+        return tuple(_skip(id, why or "no smoke test was run") for id in _TITLES)
+    return (
+        _phase("install", tried),
+        _phase("import", tried),
+        _import_time(tried),
+        _runtime_version(tried, version),
+        _single_device(tried, expectation),
+        _answer(tried),
+        _phase("exit", tried),
+    )
+
+
+def _skip(id: str, why: str) -> Check:
+    severity: Severity = "warning" if id == "import-time" else "error"
+    return skipped(id, _TITLES[id], why, severity=severity)
+
+
+def _phase(id: str, tried: Smoke) -> Check:
+    title = _TITLES[id]
+    if tried.phase == id and tried.outcome != "ok" and tried.diagnosis:
+        found = tried.diagnosis
+        return Check(id, "error", "failed", title, (f"{found.id}: {found.what}", *_evidence(tried)), found.remedy)
+    if _PHASES.index(tried.phase) < _PHASES.index(id):
+        return _skip(id, f"it did not get beyond {tried.phase}")
+    if id == "exit" and tried.left_behind:
+        left = f"{tried.left_behind} process{'es' * (tried.left_behind > 1)} outlived it and had to be killed"
+        return Check(id, "warning", "failed", title, (left,), "Its workers do not notice that their parent is gone.")
+    seen = {
+        "install": f"{tried.installer}, {format_duration(tried.install_seconds)}",
+        "import": f"{', '.join(tried.modules)} with Python {tried.python}",
+    }
+    return judged(id, title, [], seen=seen.get(id, ""))
+
+
+def _evidence(tried: Smoke) -> tuple[str, ...]:
+    stack = [line for line in tried.stack.splitlines() if line.strip()]
+    return (*stack, *(f"output: {line}" for line in tried.output.splitlines()[-10:]))
+
+
+def _import_time(tried: Smoke) -> Check:
+    if tried.import_seconds is None:
+        return _skip("import-time", "it was not imported")
+    took = format_duration(tried.import_seconds)
+    return judged(
+        "import-time",
+        _TITLES["import-time"],
+        [f"took {took}"] if tried.import_seconds > SLOW_IMPORT else [],
+        severity="warning",
+        seen=took,
+        remedy="On a slow or network disk this is expected; elsewhere look for what it initialises.",
+    )
+
+
+def _runtime_version(tried: Smoke, version: str) -> Check:
+    if tried.import_seconds is None:
+        return _skip("runtime-version", "it was not imported")
+    if tried.version is None:
+        return _skip("runtime-version", f"{tried.modules[0]} has no __version__")
+    try:
+        same = Version(tried.version) == Version(version)
+    except InvalidVersion:
+        same = tried.version == version
+    return judged(
+        "runtime-version",
+        _TITLES["runtime-version"],
+        [] if same else [f"__version__ is {tried.version}, METADATA says {version}"],
+        seen=version,
+        remedy="The version label is to be set in version.py before the build, so that both come from there.",
+    )
+
+
+def _single_device(tried: Smoke, expectation: Expectation) -> Check:
+    if not expectation.single_device:
+        return _skip("single-device", "a single-device wheel was not asked for")
+    if tried.multi_device is None:
+        return _skip("single-device", f"BuildInfo was not read: it did not get beyond {tried.phase}")
+    return judged(
+        "single-device",
+        _TITLES["single-device"],
+        [f"it is {tried.multi_device}"] if tried.multi_device else [],
+        seen="0",
+        remedy="The option did not take: read ENABLE_MULTI_DEVICE in the build directory's CMakeCache.txt.",
+    )
+
+
+def _answer(tried: Smoke) -> Check:
+    if tried.asked is None:
+        return _skip("answer", "no model to ask was given (verify.answer in the profile)")
+    check = _phase("answer", tried)
+    if check.status != "passed" or tried.answer is None or tried.asked.expect is None:
+        told = (repr(tried.answer),) if check.status == "passed" else check.evidence
+        return Check(check.id, check.severity, check.status, check.title, told, check.remedy)
+    wrong = [] if tried.answer == tried.asked.expect else [f"expected {tried.asked.expect!r}, got {tried.answer!r}"]
+    return judged(
+        "answer",
+        _TITLES["answer"],
+        [f"wrong-answer: {text}" for text in wrong],
+        seen=repr(tried.answer),
+        remedy="It runs but computes something else: compare its flags and GPU code with those of a wheel that works.",
+    )
