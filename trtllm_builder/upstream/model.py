@@ -17,7 +17,7 @@ _NAMED = 3  # files spelled out in the refusal; the rest is a count
 
 @dataclass(frozen=True)
 class Flag:
-    """One option of build_wheel.py. ``default`` and ``choices`` are source text of literals, as ``ast.unparse`` has it."""
+    """One option of build_wheel.py. ``default`` is a string default as it is, any other as source text."""
 
     spellings: tuple[str, ...]
     arity: str
@@ -25,6 +25,9 @@ class Flag:
     action: str = "store"
     default: str | None = None
     choices: tuple[str, ...] = ()
+    type: str | None = None
+    hidden: bool = False
+    """True when ``--help`` does not show it."""
     line: int = 0
 
     @property
@@ -39,6 +42,8 @@ class Flag:
             "action": self.action,
             "default": self.default,
             "choices": list(self.choices),
+            "type": self.type,
+            "hidden": self.hidden,
             "line": self.line,
         }
 
@@ -92,6 +97,10 @@ class Probe:
     missing_submodules: tuple[str, ...] = ()
     traps: tuple[Trap, ...] = ()
     cmake_minimum: str | None = None
+    architecture_bases: tuple[int, ...] = ()
+    """Architectures upstream compiles for (others of the same major run on them); empty until 0.18: taken as given."""
+    architecture_exact: tuple[int, ...] = ()
+    """Architectures that run only their own code (Tegra), whatever the bases."""
     prebuilt_mpi: tuple[str, ...] = ()
     """Archives compiled with MPI that the build would link: their presence rules a single-device build out."""
     notes: tuple[str, ...] = ()
@@ -146,6 +155,8 @@ class Probe:
             "extra_cmake_handling": self.extra_cmake_handling,
             "options": [option.to_json() for option in self.options],
             "cmake_minimum": self.cmake_minimum,
+            "architecture_bases": list(self.architecture_bases),
+            "architecture_exact": list(self.architecture_exact),
             "lfs_pointers": list(self.lfs_pointers),
             "submodules": list(self.submodules),
             "missing_submodules": list(self.missing_submodules),
