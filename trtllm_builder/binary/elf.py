@@ -80,6 +80,13 @@ class _Reader:
     def __init__(self, stream: BinaryIO) -> None:
         self.stream = stream
         self.size = stream.seek(0, 2)
+        # Tables may point many times at the same long name or record; together they get a few times the file's size.
+        self.budget = (16 << 20) + 4 * self.size
+
+    def spend(self, amount: int) -> None:
+        self.budget -= amount
+        if self.budget < 0:
+            raise ElfError("its tables unfold to many times the size of the file")
 
     def at(self, offset: int, size: int, what: str) -> bytes:
         if offset + size > self.size:
@@ -133,7 +140,7 @@ class _Reader:
         strings = self.at(table[names][4], table[names][5], "the section names")
         return tuple(
             Section(
-                name=_string(strings, row[0]),
+                name=self.string(strings, row[0]),
                 type=row[1],
                 offset=row[4],
                 size=0 if row[1] == _SHT_NOBITS else row[5],
@@ -159,7 +166,7 @@ class _Reader:
             if tag == _DT_NULL:
                 break
             if tag in wanted:
-                found.append((tag, _string(strings, value)))
+                found.append((tag, self.string(strings, value)))
         return found
 
     def symbols(self, sections: tuple[Section, ...]) -> tuple[tuple[Symbol, ...], tuple[Symbol, ...]]:
@@ -178,7 +185,7 @@ class _Reader:
                 continue
             # The top bit of a version index hides the symbol from linkers; it is not part of the number.
             known = versions.get(indices[number] & 0x7FFF, ("", "")) if number < len(indices) else ("", "")
-            symbol = Symbol(_string(strings, name), known[0], known[1] if index == 0 else "", weak=binding == 2)
+            symbol = Symbol(self.string(strings, name), known[0], known[1] if index == 0 else "", weak=binding == 2)
             (undefined if index == 0 else defined).append(symbol)
         return tuple(undefined), tuple(defined)
 
@@ -188,44 +195,42 @@ class _Reader:
         for section in sections:
             if section.type == _SHT_GNU_VERNEED:
                 data, strings = self.content(section), self.linked(section, sections)
-                for at, (_, count, file, aux, _) in _chain(data, _VERNEED, 0, section.info, 4):
-                    for _, row in _chain(data, _VERNAUX, at + aux, count, 4):
-                        found[row[2] & 0x7FFF] = (_string(strings, row[3]), _string(strings, file))
+                for at, (_, count, file, aux, _) in self.chain(data, _VERNEED, 0, section.info, 4):
+                    for _, row in self.chain(data, _VERNAUX, at + aux, count, 4):
+                        found[row[2] & 0x7FFF] = (self.string(strings, row[3]), self.string(strings, file))
             elif section.type == _SHT_GNU_VERDEF:
                 data, strings = self.content(section), self.linked(section, sections)
-                for at, row in _chain(data, _VERDEF, 0, section.info, 6):
-                    for _, (name, _) in _chain(data, _VERDAUX, at + row[5], min(row[3], 1), 1):
-                        found[row[2] & 0x7FFF] = (_string(strings, name), "")
+                for at, row in self.chain(data, _VERDEF, 0, section.info, 6):
+                    for _, (name, _) in self.chain(data, _VERDAUX, at + row[5], min(row[3], 1), 1):
+                        found[row[2] & 0x7FFF] = (self.string(strings, name), "")
         return found
 
+    def chain(
+        self, data: bytes, layout: struct.Struct, offset: int, count: int, link: int
+    ) -> Iterator[tuple[int, tuple[int, ...]]]:
+        """A linked list of records: field ``link`` is the distance to the next one, which must lie ahead."""
+        for _ in range(count):
+            if offset + layout.size > len(data):
+                raise ElfError("a symbol version table goes beyond its section")
+            self.spend(layout.size)
+            row = layout.unpack_from(data, offset)
+            yield offset, row
+            if row[link] == 0:
+                return
+            offset += row[link]
 
-def _chain(
-    data: bytes, layout: struct.Struct, offset: int, count: int, link: int
-) -> Iterator[tuple[int, tuple[int, ...]]]:
-    """A linked list of records: field ``link`` is the distance to the next one, which must lie ahead."""
-    for _ in range(count):
-        if offset + layout.size > len(data):
-            raise ElfError("a symbol version table goes beyond its section")
-        row = layout.unpack_from(data, offset)
-        yield offset, row
-        if row[link] == 0:
-            return
-        offset += row[link]
+    def string(self, strings: bytes, offset: int) -> str:
+        end = strings.find(b"\0", offset)
+        if offset >= len(strings) or end < 0:
+            raise ElfError(f"a name at {offset} goes beyond its string table of {len(strings)} bytes")
+        self.spend(end - offset)
+        return strings[offset:end].decode("utf-8", "replace")
 
 
 def _whole(data: bytes, size: int) -> bytes:
     if len(data) % size:
         raise ElfError(f"a table of {len(data)} bytes does not hold whole entries of {size}")
     return data
-
-
-def _string(strings: bytes, offset: int) -> str:
-    end = strings.find(b"\0", offset)
-    if offset >= len(strings) or end < 0:
-        raise ElfError(f"a name at {offset} goes beyond its string table of {len(strings)} bytes")
-    if end - offset > 65_536:
-        raise ElfError(f"a name of {end - offset} bytes")
-    return strings[offset:end].decode("utf-8", "replace")
 
 
 def _paths(tags: list[tuple[int, str]], wanted: int) -> tuple[str, ...]:

@@ -46,8 +46,8 @@ _FRAME = struct.Struct("<IHHQ")
 _ENTRY = struct.Struct("<HHIQIIHHIIIQQQ")
 _KINDS: dict[int, Kind] = {1: "ptx", 2: "cubin", 8: "lto"}
 _LZ4, _ZSTD, _SPECIFIC, _FAMILY = 0x2000, 0x8000, 0x100000, 0x200000
-# Sections hold at most a few ten thousand entries; the bound keeps a crafted file from filling memory.
-_MAX_ENTRIES = 1_000_000
+# libcublasLt has 5,666; the bound keeps a crafted file from filling memory.
+_MAX_ENTRIES = 250_000
 
 
 class FatbinError(ValueError):

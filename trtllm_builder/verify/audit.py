@@ -119,7 +119,9 @@ def _second_opinion(opinions: list[SecondOpinion], libraries: list[Library], too
     unusable = [opinion.unusable for opinion in opinions if opinion.unusable]
     problems = [opinion.difference for opinion in opinions if opinion.difference]
     if unusable and not problems:
-        return skipped("cuobjdump", _SECOND, "; ".join(dict.fromkeys(unusable)), severity="warning")
+        agreed = len(opinions) - len(unusable)
+        why = (*dict.fromkeys(unusable), *((f"the same in {agreed} of {len(opinions)} libraries",) if agreed else ()))
+        return Check("cuobjdump", "warning", "skipped", _SECOND, why, "Our own reader's result stands alone there.")
     return judged(
         "cuobjdump",
         _SECOND,

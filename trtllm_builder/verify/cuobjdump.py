@@ -53,16 +53,17 @@ def ask(tool: Path, file: Path, library: Library, environ: Mapping[str, str]) ->
         known = _architectures(tool, tuple(sorted(env.items())))
         listed = run([tool, "--list-elf", "--list-ptx", file], env=env, timeout=_TIMEOUT)
     except OSError as error:
-        return SecondOpinion(unusable=f"{tool} cannot be run: {error}")
+        return SecondOpinion(unusable=f"cuobjdump cannot be run: {error}")
     newer = sorted({name for _, name in ours if _number(name) > max(map(_number, known), default=10_000)})
     if newer:
-        return SecondOpinion(unusable=f"{tool} is older than this code: it does not know {', '.join(newer)}")
-    return _compare(library, listed, ours, tool)
+        return SecondOpinion(unusable=f"cuobjdump is older than this code: it does not know {', '.join(newer)}")
+    return _compare(library, listed, ours, file)
 
 
-def _compare(library: Library, listed: Completed, ours: Counter[tuple[str, str]], tool: Path) -> SecondOpinion:
+def _compare(library: Library, listed: Completed, ours: Counter[tuple[str, str]], file: Path) -> SecondOpinion:
     if not listed.ok:
-        return SecondOpinion(unusable=f"{tool} failed on {library.name}: {listed.last_line}")
+        said = listed.last_line.replace(str(file), library.name)
+        return SecondOpinion(unusable=f"cuobjdump cannot read {library.path}: {said}")
     theirs = Counter((kind, name) for kind, name in _LISTED.findall(listed.stdout))
     if theirs == ours:
         return SecondOpinion()

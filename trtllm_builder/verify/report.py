@@ -73,12 +73,20 @@ class Report:
             lines += [f"    {item}" for item in _shortened(check.evidence, verbose)]
             lines += [f"    -> {check.remedy}"] if check.remedy else []
         if self.skipped:
-            lines += ["", *(f"SKIPPED {check.id}: {'; '.join(check.evidence)}" for check in self.skipped)]
+            lines += ["", *_skips(self.skipped)]
         done = [check for check in self.checks if check.status == "passed"]
         lines += ["", f"passed: {', '.join(check.id for check in done) or 'nothing'}"]
         if verbose:
             lines += [f"  {check.id}: {item}" for check in done for item in check.evidence]
         return [clean(line) for line in lines]
+
+
+def _skips(checks: tuple[Check, ...]) -> list[str]:
+    """Checks skipped for the same reason share a line."""
+    reasons: dict[str, list[str]] = {}
+    for check in checks:
+        reasons.setdefault("; ".join(check.evidence), []).append(check.id)
+    return [f"SKIPPED {', '.join(ids)}: {reason}" for reason, ids in reasons.items()]
 
 
 def _shortened(items: tuple[str, ...], verbose: bool, keep: int = 6) -> list[str]:
