@@ -8,8 +8,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from trtllm_builder.errors import ProfileError, Where
-from trtllm_builder.profile.marks import List, Map, Value, shown
-from trtllm_builder.profile.merge import is_null
+from trtllm_builder.profile.marks import List, Map, Text, Value, shown
 from trtllm_builder.profile.scalars import kind
 from trtllm_builder.text import nearest
 
@@ -64,7 +63,7 @@ def _wrong(name: str, detail: Any) -> str:
 
 def value_where(tree: Map, loc: list[Any]) -> Where:
     """Where the value under ``loc`` stands, or the nearest thing around it."""
-    return _walk(tree, loc)[1]
+    return _walk(tree, loc)[1].where
 
 
 def key_where(tree: Map, loc: list[Any]) -> Where:
@@ -72,8 +71,8 @@ def key_where(tree: Map, loc: list[Any]) -> Where:
     return _walk(tree, loc)[0]
 
 
-def _walk(tree: Map, loc: list[Any]) -> tuple[Where, Where]:
-    key = value = tree.where
+def _walk(tree: Map, loc: list[Any]) -> tuple[Where, Value]:
+    key = tree.where
     here: Value = tree
     for step in loc:
         if isinstance(here, Map) and step in here:
@@ -83,20 +82,16 @@ def _walk(tree: Map, loc: list[Any]) -> tuple[Where, Where]:
             key = here.where
         else:
             break
-        value = here.where
-    return key, value
+    return key, here
 
 
 def _missing_where(tree: Map, loc: list[Any]) -> Where:
     """Where a null deleted it, else the key that it is missing under, else the top of the file."""
-    here: Value = tree
-    for index, step in enumerate(loc):
-        if not isinstance(here, Map) or step not in here:
-            return key_where(tree, loc[:index]) if index else Where(tree.where.path)
-        here = here[step]
-        if is_null(here):
-            break
-    return here.where
+    for depth in range(1, len(loc) + 1):
+        here = _walk(tree, loc[:depth])[1]
+        if isinstance(here, Text) and here.is_null:
+            return here.where
+    return _walk(tree, loc[:-1])[0] if len(loc) > 1 else Where(tree.where.path)
 
 
 def _missing(loc: list[Any], model: type[BaseModel]) -> str:

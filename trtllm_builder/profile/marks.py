@@ -118,13 +118,15 @@ def read_bytes(path: Path) -> bytes:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ProfileError(f"the file cannot be read: {reason}", where=where) from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ProfileError("this is not a regular file", where=where)
-        try:
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
             return file.read(MAX_BYTES + 1)
-        except OSError as error:
-            raise ProfileError(f"the file cannot be read: {error.strerror}", where=where) from None
+    except OSError as error:
+        raise ProfileError(f"the file cannot be read: {error.strerror}", where=where) from None
+    finally:
+        os.close(descriptor)
 
 
 def _at(path: str, text: str, position: int) -> Where:

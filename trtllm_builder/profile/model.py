@@ -24,6 +24,7 @@ from trtllm_builder.profile.scalars import (
     BuildType,
     Generator,
     Jobs,
+    MaybeEmpty,
     PathText,
     Plain,
     Python,
@@ -161,7 +162,7 @@ _NUMERIC = ("ENABLE_MULTI_DEVICE", "ENABLE_UCX")
 def _numeric(options: dict[str, CMakeValue]) -> dict[str, CMakeValue]:
     for name in _NUMERIC:
         if name in options and options[name].value not in ("0", "1"):
-            raise fault(f"expected a literal 0 (or 1) for {name}, not `{options[name].value}`", name)
+            raise fault(f"expected a literal 0 (or 1) for {name}, not `{options[name].value}`", name, "value")
     return options
 
 
@@ -184,7 +185,7 @@ class Build(_Part):
     """CMake options: `NAME: value`, or `NAME: {value: ..., if_declared: true}`."""
     flags: dict[FlagName, FlagValue] = {}
     """Further build_wheel.py flags by their long spelling without dashes: `skip-stubs: true`."""
-    environment: dict[Variable, Plain] = {}
+    environment: dict[Variable, MaybeEmpty] = {}
     """Further variables in the build's environment; no credentials."""
 
 
@@ -239,7 +240,7 @@ class ProfileFile(_Part):
     """Which upstream, and how it is obtained."""
     cuda: Cuda
     """GPUs that the wheel is for, and the toolkit that compiles it."""
-    description: Plain = ""
+    description: MaybeEmpty = ""
     """What the profile is for."""
     tensorrt: TensorRT = TensorRT()
     """TensorRT's headers and libraries."""
@@ -280,7 +281,7 @@ class MirrorFile(_Part):
 
     schema_: Schema = Field(alias="schema")
     """The version of this format: 1."""
-    description: Plain = ""
+    description: MaybeEmpty = ""
     """Whom these mirrors are for."""
     git: tuple[Rewrite, ...] = ()
     """Rewrites of git URLs, tried in this order before the URL itself."""

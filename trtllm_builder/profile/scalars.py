@@ -220,6 +220,7 @@ def text_type(parse: Callable[[str], str], expected: str) -> Any:
 
 Schema = Annotated[int, typed(parse_schema, int, "1"), _json({"const": 1})]
 Plain = Annotated[str, text_type(parse_text, "text"), _TEXT]
+MaybeEmpty = Annotated[str, text_type(str, "text"), _TEXT]
 Bool = Annotated[bool, typed(parse_bool, bool, "true or false"), _json({"type": "boolean"})]
 Jobs = Annotated[
     int | Literal["auto"],
