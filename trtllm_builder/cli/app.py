@@ -80,8 +80,7 @@ def root(
             out=out,
             overrides=overrides,
             jobs=jobs,
-            format="json" if as_json else "text",
-            check=False,
+            as_json=as_json,
             profile_dirs=profile_dirs,
         )
         return

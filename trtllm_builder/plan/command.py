@@ -68,7 +68,7 @@ def render_command(
     jobs_origin: str,
     tensorrt_root: str | None,
 ) -> Command:
-    """Raises SourceError when the checkout lacks a flag we cannot do without, ProfileError for one the profile names."""
+    """Raises SourceError for a missing flag that we cannot do without, ProfileError for one that the profile names."""
     arguments = [Argument((str(python), "scripts/build_wheel.py"), "upstream's own script in the workspace's venv")]
     environment: list[Setting] = []
 

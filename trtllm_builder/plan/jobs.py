@@ -22,10 +22,8 @@ def count_jobs(cpu: Cpu, memory: Memory, *, wanted: int | None, per_job: int, re
     )
     kept = min(max(_LEAST_RESERVE, allowed // 10), allowed // 2) if reserve is None else reserve
     by_memory = max(0, allowed - kept) // per_job
-    sum_text = (
-        f"({format_size(allowed)} - {format_size(kept)} reserve) / {format_size(per_job)} a job = {by_memory} by memory;"
-        f" {cores} by cores"
-    )
+    room = f"({format_size(allowed)} - {format_size(kept)} reserve)"
+    sum_text = f"{room} / {format_size(per_job)} a job = {by_memory} by memory; {cores} by cores"
     if wanted is None:
         count = max(1, min(cores, by_memory))
         arithmetic = f"min({by_memory} by memory, {cores} by cores), at least 1 = {count}: {sum_text}"

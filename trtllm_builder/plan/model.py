@@ -13,7 +13,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Value:
-    """A decision and its origin: a place in a profile, ``probe FILE:LINE``, ``host``, ``catalogue ...``, ``default``."""
+    """A decision and its origin: a place in a profile, ``probe FILE:LINE``, ``host``, ``catalogue``, ``default``."""
 
     value: str
     origin: str

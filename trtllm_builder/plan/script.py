@@ -50,8 +50,11 @@ exec env -i \\
 """
 
 
-def render_script(plan: Plan, *, diff: str, source: str, venv: str, home: str, temporary: str) -> str:
-    """``source`` is where the checkout will be; ``diff`` the unified diff of all patch sets against it."""
+def render_script(plan: Plan, *, diff: str) -> str:
+    """``diff`` is the unified diff of all patch sets and the version label against the plan's checkout."""
+    root = plan.workspace.value
+    source, venv = f"{root}/source", f"{root}/venv"
+    world = {setting.name: setting.value for setting in plan.environment}
     environment = Environment(  # noqa: S701 - a shell script, not HTML; the ``sh`` filter quotes
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
@@ -63,7 +66,7 @@ def render_script(plan: Plan, *, diff: str, source: str, venv: str, home: str, t
     text = environment.from_string(_TEMPLATE).render(
         plan=plan,
         source=source,
-        parent=source.rpartition("/")[0] or "/",
+        parent=root,
         directory=plan.source.directory,
         url=plan.source.url,
         commit=plan.source.commit or plan.source.ref,
@@ -73,8 +76,8 @@ def render_script(plan: Plan, *, diff: str, source: str, venv: str, home: str, t
         python=plan.argv[0],
         base_python=plan.python.value,
         venv=venv,
-        home=home,
-        temporary=temporary,
+        home=world["HOME"],
+        temporary=world["TMPDIR"],
         argv=shlex.join(plan.argv),
     )
     return redact(text)

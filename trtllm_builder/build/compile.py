@@ -1,0 +1,163 @@
+"""The compile stage: upstream's own build_wheel.py in the workspace's venv, watched, to a wheel."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections import deque
+from pathlib import Path
+
+from trtllm_builder.build.journal import Json
+from trtllm_builder.build.progress import Progress
+from trtllm_builder.build.run import Run
+from trtllm_builder.build.supervisor import supervise
+from trtllm_builder.build.took import what_did_not_take
+from trtllm_builder.build.workspace import tag_cache
+from trtllm_builder.errors import BuildError, SourceError
+from trtllm_builder.process import run as run_process
+from trtllm_builder.repro.wheel_writer import sha256_of
+from trtllm_builder.units import format_size
+from trtllm_builder.upstream.flags_help import compare_help
+
+# What the compilers, CMake, ninja, make, pip and Python say when they fail; the first such lines are nearest the cause.
+_TELLING = re.compile(
+    r"(?i:\berror\b ?:|^error\b|fatal error|cmake error|undefined reference|no space left|^make.*\*\*\*)"
+    r"|FAILED:|Killed|^\w*(?:Error|Exception)\b|unrecognized arguments|cannot find -l"
+)
+
+
+def compile_inputs(run: Run) -> object:
+    """Everything but the number of jobs, which changes nothing that is built."""
+    plan = run.plan
+    words = [argument.words for argument in plan.command if "job_count" not in argument.words[0]]
+    return [run.results["fetch"]["commit"], run.results["fetch"]["digest"], run.results["patch"], words,
+            [(s.name, s.value) for s in plan.environment], run.results["tools"]]  # fmt: skip
+
+
+def compile_intact(run: Run, result: Json) -> bool:
+    wheel = Path(result["wheel"])
+    return wheel.is_file() and sha256_of(wheel) == result["sha256"]
+
+
+def do_compile(run: Run) -> Json:
+    workspace, plan = run.workspace, run.plan
+    for directory in (workspace.home / "deep_gemm_cache", workspace.temporary, workspace.dist):
+        directory.mkdir(parents=True, exist_ok=True)
+    tag_cache(Path(run.environment.get("CCACHE_DIR", workspace.temporary)))
+    if run.rebuild and workspace.build.exists():
+        shutil.rmtree(workspace.build)
+    for stale in workspace.dist.glob("*.whl"):
+        stale.unlink()
+    _check_flags(run)
+    _distrust_generated(run)
+    if plan.ccache:
+        run_process(["ccache", "--zero-stats"], env=run.environment, timeout=60)
+    log = run.log("compile")
+    telling: deque[str] = deque(maxlen=8)
+    configured = False
+
+    def on_progress(progress: Progress, line: str | None) -> None:
+        nonlocal configured
+        if progress.phase == "build" and not configured:
+            configured = True
+            run.journal.append("generated", run=run.identifier)
+            problems = what_did_not_take(workspace.build, plan.options)
+            if problems:
+                raise BuildError("; ".join(problems), log=log, remedy="the build was stopped before compiling")
+        if line and len(telling) < 8 and _TELLING.search(line):
+            telling.append(line.strip())
+        run.observer.progress(progress, line)
+
+    outcome = supervise(
+        plan.argv,
+        env=run.environment,
+        cwd=workspace.source,
+        log=log,
+        inherit=(run.lock,),
+        on_start=lambda group, start: run.journal.append("child", run=run.identifier, group=group, start=start),
+        on_progress=on_progress,
+    )
+    if outcome.returncode != 0:
+        raise BuildError(
+            f"upstream's build_wheel.py {_ending(outcome.returncode)}"
+            + ("; the lines that tell most:\n  " + "\n  ".join(telling) if telling else ""),
+            log=log,
+            remedy="mend the cause and give the same command again: what is compiled stays compiled",
+        )
+    if not configured:
+        problems = what_did_not_take(workspace.build, plan.options)
+        if problems:
+            raise BuildError("; ".join(problems), log=log)
+    wheels = sorted(workspace.dist.glob("*.whl"))
+    if len(wheels) != 1:
+        raise BuildError(f"upstream's build ended well and left {len(wheels)} wheels in {workspace.dist}", log=log)
+    return {
+        "wheel": str(wheels[0]),
+        "sha256": sha256_of(wheels[0]),
+        "log": str(log),
+        "log_sha256": sha256_of(log),
+        "seconds": round(outcome.seconds, 1),
+        "peak_memory": outcome.peak_memory,
+        "peak_disk": outcome.peak_disk,
+        "ccache": _cache_statistics(run),
+    }
+
+
+def compile_told(result: Json) -> str:
+    cache = result["ccache"]
+    calls = cache.get("hits", 0) + cache.get("misses", 0)
+    hits = f", ccache {cache['hits']} of {calls} hits" if calls else ""
+    return f"{Path(result['wheel']).name}, peak memory {format_size(result['peak_memory'])}{hits}"
+
+
+def _ending(code: int) -> str:
+    return f"was ended by signal {-code}" if code < 0 else f"ended with exit status {code}"
+
+
+def _check_flags(run: Run) -> None:
+    """What the syntax tree says against what the script itself says: prefix matching would hide a difference."""
+    shown = run_process(
+        [*run.plan.argv[:2], "--help"], env={**run.environment, "COLUMNS": "200"}, cwd=run.workspace.source, timeout=120
+    )
+    if not shown.ok:
+        raise SourceError(f"scripts/build_wheel.py --help failed in the build's venv: {shown.last_line}")
+    differences = compare_help(run.material.probe.flags, shown.stdout)
+    if differences:
+        raise SourceError(
+            "scripts/build_wheel.py --help disagrees with its source: " + "; ".join(one.what for one in differences),
+            remedy="this upstream registers flags in a way the probe does not read; please report it",
+        )
+
+
+def _distrust_generated(run: Run) -> None:
+    """Delete generated trees that an interrupted run may have left half-written: upstream trusts what is there.
+
+    They are whole once a build got past configuring with the same source, which the journal then says.
+    """
+    complete = False
+    for event in run.journal.events():
+        if event["event"] == "end" and event.get("stage") == "fetch":
+            complete = False
+        elif event["event"] == "generated":
+            complete = True
+    if complete:
+        return
+    root = run.workspace.source.resolve()
+    for directory in run.material.probe.generated_trees:
+        path = (root / directory).resolve()
+        if path.is_dir() and path.is_relative_to(root) and path != root:
+            shutil.rmtree(path)
+
+
+def _cache_statistics(run: Run) -> dict[str, int]:
+    """Hits, misses and calls that could not be cached, of this build (``ccache --print-stats``, with tabs)."""
+    if not run.plan.ccache:
+        return {}
+    shown = run_process(["ccache", "--print-stats"], env=run.environment, timeout=60)
+    counters = {}
+    for line in shown.stdout.splitlines():
+        name, _, value = line.partition("\t")
+        if value.isdigit():
+            counters[name] = int(value)
+    hits = counters.get("direct_cache_hit", 0) + counters.get("preprocessed_cache_hit", 0)
+    return {"hits": hits, "misses": counters.get("cache_miss", 0)}

@@ -1,0 +1,170 @@
+"""The stages after compilation: normalise, verify, record."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+from pathlib import Path
+
+from trtllm_builder.build.journal import Json
+from trtllm_builder.build.run import Run
+from trtllm_builder.errors import VerifyError
+from trtllm_builder.plan.model import jsonable
+from trtllm_builder.repro.wheel_writer import normalise, sha256_of
+from trtllm_builder.units import format_size
+from trtllm_builder.verify.aside import kept_aside
+from trtllm_builder.verify.audit import audit
+from trtllm_builder.verify.expect import Expectation
+from trtllm_builder.verify.report import Report
+from trtllm_builder.verify.smoke import Answer, smoke
+from trtllm_builder.verify.verdict import make_report
+
+RECORD_SCHEMA = 1
+# GPU code must be in upstream's main library, whatever the others hold.
+_KERNELS = ("libtensorrt_llm.so",)
+
+
+def normalise_inputs(run: Run) -> object:
+    return [run.results["compile"]["sha256"], run.results["fetch"]["epoch"]]
+
+
+def file_intact(run: Run, result: Json) -> bool:
+    wheel = Path(result["wheel"])
+    return wheel.is_file() and sha256_of(wheel) == result["sha256"]
+
+
+def do_normalise(run: Run) -> Json:
+    for stale in run.workspace.normalised.glob("*"):
+        stale.unlink()
+    wheel = normalise(
+        Path(run.results["compile"]["wheel"]), run.workspace.normalised, epoch=run.results["fetch"]["epoch"] or 0
+    )
+    return {"wheel": str(wheel.path), "sha256": wheel.sha256, "size": wheel.size}
+
+
+def normalise_told(result: Json) -> str:
+    return f"{format_size(result['size'])}, sha256 {result['sha256'][:16]}"
+
+
+def verify_inputs(run: Run) -> object:
+    return [run.results["normalise"]["sha256"], jsonable(run.plan.verification), run.results["patch"]["version"]]
+
+
+def verify_intact(run: Run, result: Json) -> bool:
+    return bool(result["report"]["passed"])
+
+
+def do_verify(run: Run) -> Json:
+    """Audit and smoke test; a wheel that fails goes to the output directory under a name nothing installs."""
+    wheel = Path(run.results["normalise"]["wheel"])
+    wanted = run.plan.verification
+    options = {option.name: option.value for option in run.plan.options}
+    series = "".join(run.plan.python_version.split(".")[:2])
+    expectation = Expectation(
+        required=tuple(frozenset(group) for group in wanted.targets.required),
+        allowed=frozenset(wanted.targets.allowed),
+        libraries=_KERNELS,
+        single_device=options.get("ENABLE_MULTI_DEVICE") == "0",
+        max_size=wanted.max_size,
+        version=run.results["patch"]["version"],
+        python_tag=f"cp{series}",
+        build_paths=(str(run.workspace.root),),
+        reason=wanted.targets.reason,
+    )
+    cuobjdump = run.results["tools"]["paths"].get("cuobjdump")
+    seen = audit(
+        wheel,
+        expectation,
+        cuobjdump=Path(cuobjdump) if cuobjdump else None,
+        scratch=run.workspace.temporary,
+        environ=run.environment,
+    )
+    answer = Answer(wanted.model, wanted.prompt, wanted.expect) if wanted.model and wanted.prompt else None
+    tried = smoke(
+        wheel,
+        Path(run.plan.python.value),
+        directory=run.workspace.smoke,
+        deadline=wanted.import_deadline,
+        answer=answer,
+        environ=run.environment,
+    )
+    report = make_report(seen, tried, expectation)
+    if not report.passed:
+        kept = _keep_aside(run, wheel, report)
+        raise VerifyError(
+            f"the wheel is not what was asked for: {'; '.join(check.title for check in report.failed if check.fatal)}",
+            remedy=f"it is kept as {kept}; the report beside it says what to do",
+        )
+    for check in report.failed:
+        run.observer.note(f"{check.id}: {check.title}")
+    return {"report": report.to_json(), "lines": report.lines()}
+
+
+def _keep_aside(run: Run, wheel: Path, report: Report) -> Path:
+    out = Path(run.plan.out)
+    out.mkdir(parents=True, exist_ok=True)
+    copy = out / wheel.name
+    shutil.copyfile(wheel, copy.with_name(f".{copy.name}.partial"))
+    copy.with_name(f".{copy.name}.partial").replace(copy)
+    kept = kept_aside(copy)
+    _write(kept.with_name(f"{kept.name}.report.json"), json.dumps(report.to_json(), indent=2) + "\n")
+    _write(kept.with_name(f"{kept.name}.report.txt"), "\n".join(report.lines(verbose=True)) + "\n")
+    return kept
+
+
+def verify_told(result: Json) -> str:
+    imports = result["report"]["imports"] or {}
+    answer = f", answered {imports['answer']!r}" if imports.get("answer") is not None else ", no answer was asked for"
+    return f"{result['report']['verdict']}: imported in {imports.get('import_seconds')} s{answer}"
+
+
+def record_inputs(run: Run) -> object:
+    return [run.results["verify"], run.plan.out]
+
+
+def record_intact(run: Run, result: Json) -> bool:
+    return file_intact(run, result) and Path(result["record"]).is_file()
+
+
+def do_record(run: Run) -> Json:
+    """The wheel and, beside it, how it came to be. The record is written first: a wheel never stands without it."""
+    source = Path(run.results["normalise"]["wheel"])
+    out = Path(run.plan.out)
+    out.mkdir(parents=True, exist_ok=True)
+    wheel = out / source.name
+    record = out / f"{source.name}.record.json"
+    compiled = run.results["compile"]
+    facts = {
+        "schema": RECORD_SCHEMA,
+        "wheel": {"name": source.name, **{k: run.results["normalise"][k] for k in ("sha256", "size")}},
+        "run": run.identifier,
+        "plan": run.plan.to_json(),
+        "source": {**run.results["fetch"], "state": "dirty" if run.results["fetch"]["dirty"] else "clean"},
+        "patches": run.results["patch"],
+        "tools": run.results["tools"],
+        "host": {"platform": platform.platform(), **run.material.survey.host.to_json()},
+        "measured": {
+            key: compiled[key] for key in ("seconds", "peak_memory", "peak_disk", "ccache")
+        },
+        "log": {"path": compiled["log"], "sha256": compiled["log_sha256"]},
+        "report": run.results["verify"]["report"],
+    }  # fmt: skip
+    _write(record, json.dumps(jsonable(facts), indent=2, sort_keys=True) + "\n")
+    partial = wheel.with_name(f".{wheel.name}.partial")
+    shutil.copyfile(source, partial)
+    with partial.open("rb") as handle:
+        os.fsync(handle.fileno())
+    partial.replace(wheel)
+    return {"wheel": str(wheel), "sha256": run.results["normalise"]["sha256"], "record": str(record)}
+
+
+def record_told(result: Json) -> str:
+    return str(result["wheel"])
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

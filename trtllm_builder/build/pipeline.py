@@ -1,0 +1,126 @@
+"""The whole way: preflight -> tools -> fetch -> patch -> compile -> normalise -> verify -> record, in one workspace."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from trtllm_builder.build import compile as compiling
+from trtllm_builder.build import finish, prepare
+from trtllm_builder.build.journal import Json
+from trtllm_builder.build.observer import Observer
+from trtllm_builder.build.run import Run, Stage, carry_out
+from trtllm_builder.build.signals import interruptible
+from trtllm_builder.build.workspace import Workspace
+from trtllm_builder.plan.make import make_plan
+from trtllm_builder.plan.model import Plan
+from trtllm_builder.plan.request import Request
+
+_TOOLS = Stage(
+    "tools",
+    prepare.tools_inputs,
+    prepare.tools_intact,
+    prepare.do_tools,
+    lambda result: f"CUDA {result['toolkit']}, {', '.join(result['paths'])}",
+)
+_FETCH = Stage(
+    "fetch",
+    prepare.fetch_inputs,
+    prepare.fetch_intact,
+    prepare.do_fetch,
+    lambda result: f"{result['commit'][:12] or result['digest'][:19]} from {result['served_by']}",
+)
+_PATCH = Stage(
+    "patch",
+    prepare.patch_inputs,
+    prepare.patch_intact,
+    prepare.do_patch,
+    lambda result: f"{', '.join(one['name'] for one in result['sets'])}; version {result['version']}",
+)
+_LAST = (
+    Stage("compile", compiling.compile_inputs, compiling.compile_intact, compiling.do_compile, compiling.compile_told),
+    Stage("normalise", finish.normalise_inputs, finish.file_intact, finish.do_normalise, finish.normalise_told),
+    Stage("verify", finish.verify_inputs, finish.verify_intact, finish.do_verify, finish.verify_told),
+    Stage("record", finish.record_inputs, finish.record_intact, finish.do_record, finish.record_told),
+)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A wheel that passed. ``kept`` is true when nothing had to be done."""
+
+    wheel: Path
+    record: Path
+    sha256: str
+    report: Json
+    lines: tuple[str, ...]
+    seconds: float
+    kept: bool
+
+    def to_json(self) -> Json:
+        return {
+            "wheel": str(self.wheel),
+            "record": str(self.record),
+            "sha256": self.sha256,
+            "seconds": round(self.seconds, 1),
+            "kept": self.kept,
+            "report": self.report,
+        }
+
+
+def build(request: Request, observer: Observer, *, rebuild: bool = False) -> Finished:
+    """From a request to a verified wheel. Raises a BuilderError of the failing stage; Interrupted leaves all that was
+    done, and the same call goes on from there."""
+    started = time.monotonic()
+    with interruptible():
+        plan, material = make_plan(request)
+        for note in plan.notes:
+            observer.note(note)
+        prepare.preflight(plan)
+        observer.stage("preflight", "done", f"{plan.upstream.value} in {plan.workspace.value}, {plan.jobs.count} jobs")
+        workspace = Workspace(Path(plan.workspace.value))
+        with workspace.locked() as lock:
+            unfinished = workspace.journal.unfinished()
+            run = Run(
+                identifier=time.strftime("%Y%m%d-%H%M%S", time.gmtime()),
+                plan=plan,
+                material=material,
+                workspace=workspace,
+                lock=lock,
+                observer=observer,
+                rebuild=rebuild,
+                fresh=unfinished is None,
+            )
+            run.journal.append("run", id=run.identifier, profile=plan.profile, plan=plan.to_json())
+            _carry_out_all(run)
+            run.journal.append("done", id=run.identifier, kept=not run.redo)
+    return Finished(
+        wheel=Path(run.results["record"]["wheel"]),
+        record=Path(run.results["record"]["record"]),
+        sha256=run.results["record"]["sha256"],
+        report=run.results["verify"]["report"],
+        lines=tuple(run.results["verify"]["lines"]),
+        seconds=time.monotonic() - started,
+        kept=not run.redo,
+    )
+
+
+def _carry_out_all(run: Run) -> None:
+    carry_out(_TOOLS, run)
+    carry_out(_FETCH, run)
+    _say_changes(run, run.plan)
+    carry_out(_PATCH, run)
+    for stage in _LAST:
+        carry_out(stage, run)
+
+
+def _say_changes(run: Run, before: Plan) -> None:
+    """Plan again from what is really there, and say what differs from what was assumed."""
+    prepare.plan_again(run)
+    if before.assumed:
+        words = {argument.words for argument in run.plan.command}
+        gone = [argument.words for argument in before.command if argument.words not in words]
+        for one in gone:
+            run.observer.note(f"assumed and not so in this checkout: {' '.join(one)}")
+    run.plan = replace(run.plan, assumed=())

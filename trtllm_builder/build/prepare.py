@@ -1,0 +1,223 @@
+"""The stages before compilation: preflight, tools, fetch, patch."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+from trtllm_builder import canary
+from trtllm_builder.build.journal import Json
+from trtllm_builder.build.run import Run
+from trtllm_builder.build.workspace import tag_cache
+from trtllm_builder.data import data_dir
+from trtllm_builder.errors import HostError, SourceError
+from trtllm_builder.patching.sets import apply
+from trtllm_builder.patching.version_label import set_version_label
+from trtllm_builder.plan.make import plan_checkout
+from trtllm_builder.plan.model import Plan
+from trtllm_builder.plan.request import BUILTIN_CANARY, Request
+from trtllm_builder.process import run as run_process
+from trtllm_builder.source.directory import obtain_directory
+from trtllm_builder.source.model import Checkout, Mirror, SourceWant
+from trtllm_builder.source.obtain import obtain
+from trtllm_builder.tools.install import install
+from trtllm_builder.tools.tensorrt import obtain_tensorrt
+from trtllm_builder.tools.toolkit import obtain_toolkit
+
+_FETCH_DEADLINE = 4 * 3600.0
+
+
+def preflight(plan: Plan) -> None:
+    """Raises HostError naming everything that this host lacks, before anything is written."""
+    if plan.lacks:
+        first, *others = (HostError(lack.what, remedy="\n  ".join(lack.steps)) for lack in plan.lacks)
+        raise HostError(first.what, remedy=first.remedy, others=tuple(others))
+
+
+def tools_inputs(run: Run) -> object:
+    plan = run.plan
+    return [plan.python.value, plan.python_version, plan.toolkit_version, [(t.name, t.version) for t in plan.tools]]
+
+
+def tools_intact(run: Run, result: Json) -> bool:
+    return all(Path(path).exists() for path in (*result["paths"].values(), run.workspace.venv / "complete"))
+
+
+def do_tools(run: Run) -> Json:
+    """Install what is to be ours, link the chosen programs into the workspace, make the build's venv."""
+    material, workspace = run.material, run.workspace
+    profile, environ = material.request.loaded.profile, material.request.environ
+    with run.log("tools").open("a") as record:
+
+        def log(line: str) -> None:
+            record.write(line + "\n")
+            record.flush()
+
+        ours = [tool.name for tool in material.survey.tools if tool.path is None]
+        paths = {tool.name: tool.path for tool in material.survey.tools if tool.path is not None}
+        paths |= install(ours, data_dir(environ), environ, log)
+        toolkit = obtain_toolkit(
+            material.survey.toolkit, str(profile.cuda.toolkit), environ, log, archive=profile.cuda.archive
+        )
+        if material.survey.tensorrt.origin != "none":
+            tensorrt = obtain_tensorrt(
+                material.survey.tensorrt, str(profile.tensorrt.version or "") or None, environ, log,
+                archive=profile.tensorrt.archive,
+            )  # fmt: skip
+            if tensorrt is not None:
+                paths["tensorrt"] = tensorrt.root
+    paths["nvcc"] = toolkit.nvcc
+    _link_programs(workspace.bin, {name: paths[name] for name in paths if name not in ("nvcc", "tensorrt")})
+    _make_venv(run)
+    return {"paths": {name: str(path) for name, path in sorted(paths.items())}, "toolkit": toolkit.version}
+
+
+def _link_programs(directory: Path, programs: dict[str, Path]) -> None:
+    """Links under plain names, so that PATH leads to these and to nothing else in their directories."""
+    if directory.exists():
+        shutil.rmtree(directory)
+    directory.mkdir(parents=True)
+    for name, path in programs.items():
+        (directory / name).symlink_to(path)
+
+
+def _make_venv(run: Run) -> None:
+    """The venv that upstream's script runs in and installs its requirements into. Complete when its marker says so."""
+    venv, interpreter = run.workspace.venv, run.plan.python.value
+    marker = venv / "complete"
+    made_from = f"{interpreter} {run.plan.python_version}\n"
+    if marker.is_file() and marker.read_text() == made_from:
+        return
+    if venv.exists():
+        shutil.rmtree(venv)
+    for directory in (run.workspace.home, run.workspace.temporary):
+        directory.mkdir(parents=True, exist_ok=True)
+    made = run_process([interpreter, "-m", "venv", venv], env=run.environment, timeout=300)
+    if not made.ok:
+        raise HostError(
+            f"{interpreter} could not make a virtual environment: {made.last_line}",
+            remedy=f"install the venv module of Python {run.plan.python_version}, or name another Python in the profile",
+        )
+    marker.write_text(made_from)
+
+
+def fetch_inputs(run: Run) -> object:
+    source = run.plan.source
+    # A new run asks the server again what a ref names now; a resumed one goes on with what it has.
+    moment = (
+        run.identifier if run.fresh and source.commit is None and run.material.request.url != BUILTIN_CANARY else ""
+    )
+    again = run.identifier if run.rebuild else ""
+    own = canary.digest() if run.material.request.url == BUILTIN_CANARY else ""
+    return [
+        source.url,
+        source.ref,
+        run.material.request.loaded.profile.source.commit,
+        source.directory,
+        moment,
+        again,
+        own,
+    ]
+
+
+def fetch_intact(run: Run, result: Json) -> bool:
+    return (run.workspace.source / "scripts" / "build_wheel.py").is_file() and not run.plan.source.directory
+
+
+def do_fetch(run: Run) -> Json:
+    request = run.material.request
+    with run.log("fetch").open("a") as record:
+
+        def log(line: str) -> None:
+            record.write(line + "\n")
+            record.flush()
+
+        checkout = _obtain(run, request, log)
+    for note in checkout.notes:
+        run.observer.note(note)
+    facts = asdict(checkout)
+    return {**facts, "path": str(checkout.path), "epoch": _epoch(run, checkout)}
+
+
+def _obtain(run: Run, request: Request, log: object) -> Checkout:
+    source = request.loaded.profile.source
+    caches = Path(run.plan.caches)
+    tag_cache(caches)
+    existing = "reset" if run.rebuild else "keep"
+    if request.directory is not None:
+        return obtain_directory(
+            request.directory, run.workspace.source, environ=request.environ, ref=source.ref, commit=source.commit,
+            exclude=(str(run.workspace.root),), log=log, existing=existing,
+        )  # fmt: skip
+    url, ref, commit = request.url, source.ref, source.commit
+    if url == BUILTIN_CANARY:
+        place = caches / "canary"
+        commit = canary.materialise(place)
+        url = place.as_uri()
+    want = SourceWant(
+        url=url,
+        ref=ref,
+        commit=commit,
+        mirrors=tuple(
+            Mirror(mirror.name, tuple((rule.prefix, rule.replacement) for rule in mirror.git), mirror.lfs)
+            for mirror in request.loaded.mirrors
+        ),
+        lfs=source.lfs,
+        submodules=source.submodules,
+    )
+    return obtain(
+        want, cache=caches, destination=run.workspace.source, environ=request.environ, deadline=_FETCH_DEADLINE,
+        log=log, existing=existing,
+    )  # fmt: skip
+
+
+def _epoch(run: Run, checkout: Checkout) -> int | None:
+    """The commit's time, seconds since 1970; None for a directory that is no work tree."""
+    if not checkout.commit:
+        return None
+    shown = run_process(
+        ["git", "-C", checkout.path, "log", "-1", "--format=%ct", checkout.commit], env=run.environment, timeout=60
+    )
+    return int(shown.stdout) if shown.ok and shown.stdout.strip().isdigit() else None
+
+
+def plan_again(run: Run) -> None:
+    """Make the plan from the checkout and tools that are there now; the build stops here if it no longer resolves."""
+    fetched = run.results["fetch"]
+    run.plan, run.material = plan_checkout(
+        run.material.request, run.workspace.source, commit=fetched["commit"] or None, epoch=fetched["epoch"]
+    )
+    pointers = run.material.probe.lfs_pointers
+    if pointers:
+        raise SourceError(
+            f"{len(pointers)} files are still Git LFS pointers, the first is {pointers[0]}",
+            remedy="install git-lfs and set source.lfs: true; in a --source directory run 'git lfs pull'",
+        )
+
+
+def patch_inputs(run: Run) -> object:
+    fetched = run.results["fetch"]
+    return [fetched["commit"], fetched["digest"], run.plan.label, [(p.name, p.digest) for p in run.plan.patches],
+            [(option.name, option.value) for option in run.plan.options]]  # fmt: skip
+
+
+def patch_intact(run: Run, result: Json) -> bool:
+    """A second look at the same sets: everything that applied must still be there."""
+    return all(patch.outcome in ("applied already", "not needed") for patch in run.plan.patches)
+
+
+def do_patch(run: Run) -> Json:
+    patches = run.material.patches
+    if patches is None:
+        raise SourceError("there is no checkout to patch")
+    apply(patches, run.workspace.source)
+    run.log("patches").with_suffix(".diff").write_text(patches.diff, encoding="utf-8")
+    version = set_version_label(run.workspace.source, run.plan.label)
+    return {
+        "sets": [
+            {"name": one.name, "digest": one.digest, "needed": one.status != "not needed"} for one in patches.sets
+        ],
+        "digest": patches.digest,
+        "version": version,
+    }

@@ -1,0 +1,83 @@
+"""One run in one workspace: what the stages share, and how a stage is kept, or done and stamped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trtllm_builder.build.journal import Journal, Json, digest
+from trtllm_builder.build.observer import Observer
+from trtllm_builder.build.workspace import Workspace
+from trtllm_builder.plan.make import Material
+from trtllm_builder.plan.model import Plan
+from trtllm_builder.units import format_duration
+
+
+@dataclass
+class Run:
+    """``plan`` and ``material`` (what the plan was made from) are made again as tools and source arrive. ``results``
+    hold what each stage left for the next ones; ``fresh`` is false while an unfinished run is being resumed."""
+
+    identifier: str
+    plan: Plan
+    material: Material
+    workspace: Workspace
+    lock: int
+    observer: Observer
+    rebuild: bool
+    fresh: bool
+    results: dict[str, Json] = field(default_factory=dict)
+    redo: bool = False
+
+    @property
+    def journal(self) -> Journal:
+        return self.workspace.journal
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The build's whole environment."""
+        return {setting.name: setting.value for setting in self.plan.environment}
+
+    def log(self, name: str) -> Path:
+        """This run's log file of that name; its directory exists."""
+        directory = self.workspace.logs / self.identifier
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory / f"{name}.log"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """``inputs`` is all that the result depends on; ``intact`` says whether what an earlier run left still stands;
+    ``do`` works and returns the result, plain JSON values; ``told`` is the result in a few words."""
+
+    name: str
+    inputs: Callable[[Run], Any]
+    intact: Callable[[Run, Json], bool]
+    do: Callable[[Run], Json]
+    told: Callable[[Json], str]
+
+
+def carry_out(stage: Stage, run: Run) -> None:
+    """Keep the stage's earlier result when nothing it depends on changed, else do it, and all that follow it."""
+    inputs = digest(stage.inputs(run))
+    stamp = run.journal.stamps().get(stage.name)
+    if not run.redo and stamp is not None and stamp.inputs == inputs and stage.intact(run, stamp.result):
+        run.results[stage.name] = stamp.result
+        run.observer.stage(stage.name, "kept", stage.told(stamp.result))
+        return
+    run.redo = True
+    run.observer.stage(stage.name, "begun", "")
+    run.journal.append("begin", stage=stage.name, run=run.identifier)
+    started = time.monotonic()
+    result = stage.do(run)
+    seconds = time.monotonic() - started
+    # What a stage depends on may be known better after it ran (a venv that exists now), so it is asked again.
+    run.journal.append(
+        "end", stage=stage.name, run=run.identifier, inputs=digest(stage.inputs(run)), seconds=round(seconds, 3),
+        result=result,
+    )  # fmt: skip
+    run.results[stage.name] = result
+    run.observer.stage(stage.name, "done", f"{stage.told(result)} ({format_duration(seconds)})")

@@ -1,0 +1,43 @@
+"""From command-line words to a request: shared by the build and by ``plan``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trtllm_builder.plan.request import Request
+
+
+def make_request(
+    *,
+    profile: str,
+    source: str | None,
+    workspace: Path | None,
+    out: Path,
+    overrides: list[str] | None,
+    jobs: int | None,
+    profile_dirs: list[Path] | None,
+) -> Request:
+    """Raises ProfileError, and UsageError for a source directory that is not there."""
+    import os
+
+    from trtllm_builder.errors import UsageError
+    from trtllm_builder.plan.request import Request
+    from trtllm_builder.profile.load import load_profile, search_path
+
+    directories = search_path(profile_dirs or [], os.environ)
+    request = Request(
+        loaded=load_profile(profile, profile_dirs=directories, overrides=overrides or []),
+        environ=dict(os.environ),
+        out=out.expanduser().absolute(),
+        source=source,
+        workspace=workspace.expanduser().absolute() if workspace else None,
+        jobs=jobs,
+    )
+    if request.directory is not None and not request.directory.is_dir():
+        raise UsageError(
+            f"--source {source} is no directory",
+            remedy="name a directory with a TensorRT-LLM checkout, or a URL such as https://host/path.git",
+        )
+    return request

@@ -1,0 +1,68 @@
+"""A plan from a request: with a checkout by probing it, without one from the catalogue."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from trtllm_builder import canary
+from trtllm_builder.patching.results import PatchPlan
+from trtllm_builder.patching.sets import check, load_set, set_dirs
+from trtllm_builder.plan.command import cmake_options
+from trtllm_builder.plan.model import Plan
+from trtllm_builder.plan.request import BUILTIN_CANARY, Request
+from trtllm_builder.plan.resolve import no_row, patch_facts, resolve
+from trtllm_builder.plan.survey import Survey, take_survey
+from trtllm_builder.upstream.catalogue import Row, row_for
+from trtllm_builder.upstream.model import Probe
+from trtllm_builder.upstream.probe import probe
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a plan was made from. ``patches`` is None while there is no checkout."""
+
+    request: Request
+    row: Row | None
+    probe: Probe
+    survey: Survey
+    patches: PatchPlan | None = None
+
+
+def make_plan(request: Request) -> tuple[Plan, Material]:
+    """Before anything is fetched. A ``--source`` directory is probed where it is, the canary from our own package.
+
+    Raises SourceError, ProfileError, PatchError and HostError as the parts do.
+    """
+    if request.directory is not None:
+        return plan_checkout(request, request.directory)
+    if request.url == BUILTIN_CANARY:
+        with tempfile.TemporaryDirectory(prefix="canary-") as directory:
+            canary.materialise(Path(directory) / "canary")
+            return plan_checkout(request, Path(directory) / "canary")
+    ref = request.loaded.profile.source.ref
+    row = row_for(ref)
+    if row is None:
+        raise no_row(ref)
+    survey = take_survey(request, row, row.disk.low)
+    assumed = row.assumed_probe()
+    return resolve(request, survey, assumed, row), Material(request, row, assumed, survey)
+
+
+def plan_checkout(
+    request: Request, checkout: Path, *, commit: str | None = None, epoch: int | None = None
+) -> tuple[Plan, Material]:
+    """The plan for what really lies in ``checkout``; ``epoch`` is its commit's time in seconds since 1970."""
+    found = probe(checkout)
+    refusal = found.refusal()
+    if refusal is not None:
+        raise refusal
+    profile = request.loaded.profile
+    row = row_for(profile.source.ref)
+    survey = take_survey(request, row, row.disk.low if row else 0)
+    facts = patch_facts(cmake_options(profile, found)[0])
+    directories = set_dirs((), request.environ)
+    patches = check([load_set(name, directories) for name in profile.patches], checkout, facts)
+    plan = resolve(request, survey, found, row, patches=patches, commit=commit, epoch=epoch)
+    return plan, Material(request, row, found, survey, patches)

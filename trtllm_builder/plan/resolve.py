@@ -1,0 +1,270 @@
+"""Profile, probe and host resolved into one plan. No network, no writing; what is not known is said to be assumed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from packaging.version import Version
+
+from trtllm_builder import __version__
+from trtllm_builder.errors import SourceError
+from trtllm_builder.patching.results import PatchPlan
+from trtllm_builder.plan import environment as world
+from trtllm_builder.plan.command import render_command
+from trtllm_builder.plan.jobs import count_jobs
+from trtllm_builder.plan.lacks import find_lacks
+from trtllm_builder.plan.model import (
+    Estimate,
+    Plan,
+    PlannedPatch,
+    PlannedSource,
+    PlannedTargets,
+    PlannedTool,
+    PlannedVerification,
+    Setting,
+    Value,
+)
+from trtllm_builder.plan.origins import origin
+from trtllm_builder.plan.request import Request
+from trtllm_builder.plan.survey import Survey
+from trtllm_builder.profile.model import Profile
+from trtllm_builder.upstream.architectures import cmake_architectures, expected_targets
+from trtllm_builder.upstream.catalogue import Row
+from trtllm_builder.upstream.model import Probe
+
+_UNKNOWN_CUDA = "13.0"
+
+
+def variant_label(profile: Profile, cuda: str) -> str:
+    """The local version label: what kind of build (single-device), which CUDA, which GPUs. ``sd.cu130.sm89``."""
+    version = Version(cuda)
+    return ".".join(
+        ["sd", f"cu{version.major}{version.minor}", *(f"sm{sm}" for sm in sorted(profile.cuda.architectures))]
+    )
+
+
+def patch_facts(options: tuple[Setting, ...]) -> dict[str, str]:
+    """What patch sets may ask about: the CMake definitions of this build."""
+    return {option.name: option.value for option in options}
+
+
+def resolve(
+    request: Request,
+    survey: Survey,
+    probe: Probe,
+    row: Row | None,
+    *,
+    patches: PatchPlan | None = None,
+    commit: str | None = None,
+    epoch: int | None = None,
+) -> Plan:
+    """The plan. ``patches`` are the checked sets when there is a checkout; ``commit`` and ``epoch`` (its time, seconds
+    since 1970) are known after fetching. Raises SourceError for an upstream that cannot be built this way, and
+    ProfileError where profile and checkout do not fit."""
+    refusal = probe.refusal()
+    if refusal is not None:
+        raise refusal
+    profile = request.loaded.profile
+    root = survey.place.root
+    cuda = survey.toolkit.version or _lowest(str(profile.cuda.toolkit))
+    jobs = count_jobs(
+        survey.host.cpu,
+        survey.host.memory,
+        wanted=request.jobs or (None if profile.build.jobs == "auto" else profile.build.jobs),
+        per_job=profile.build.job_memory,
+        reserve=profile.build.reserve,
+        origin="--jobs" if request.jobs else origin(profile, "build.jobs"),
+    )
+    tensorrt = survey.tensorrt.tensorrt
+    command = render_command(
+        profile,
+        probe,
+        python=root / "venv" / "bin" / "python",
+        build_dir=root / "build",
+        dist_dir=root / "dist",
+        architectures=cmake_architectures(profile.cuda.architectures, probe),
+        jobs=jobs.count,
+        jobs_origin=jobs.origin,
+        tensorrt_root=str(tensorrt.root) if tensorrt else None,
+    )
+    interpreter = survey.host.interpreter
+    return Plan(
+        profile=profile.name,
+        description=profile.description,
+        chain=tuple(str(path) for path in reversed(request.loaded.chain)),
+        builder=__version__,
+        source=_source(request, commit),
+        upstream=Value(probe.version, "catalogue, assumed" if probe.assumed else f"probe of {probe.root}"),
+        assumed=_assumed(probe, row, survey),
+        workspace=Value(str(root), survey.place.why),
+        caches=str(survey.place.caches),
+        out=str(request.out),
+        python=Value(str(interpreter.path) if interpreter else f"python{profile.python}", origin(profile, "python")),
+        python_version=interpreter.version if interpreter else profile.python,
+        toolkit=Value(_toolkit(survey), f"{origin(profile, 'cuda')}; {survey.toolkit.reason}"),
+        toolkit_version=cuda,
+        tensorrt=Value(
+            f"{tensorrt.version} in {tensorrt.root}" if tensorrt else survey.tensorrt.origin,
+            f"{origin(profile, 'tensorrt')}; {survey.tensorrt.reason}",
+        ),
+        tools=tuple(
+            PlannedTool(tool.name, tool.version, str(tool.path) if tool.path else None, tool.origin, tool.reason)
+            for tool in survey.tools
+        ),
+        architectures=Value(
+            ", ".join(str(number) for number in profile.cuda.architectures), origin(profile, "cuda.architectures")
+        ),
+        label=variant_label(profile, cuda),
+        jobs=jobs,
+        command=command.arguments,
+        environment=(*_environment(request, survey, probe, cuda, epoch), *command.environment),
+        ccache=profile.build.ccache.enabled,
+        options=command.options,
+        left_out=command.left_out,
+        patches=_patches(profile, patches),
+        verification=_verification(profile, probe, cuda),
+        disk=Estimate(row.disk.low, row.disk.high, row.disk.source) if row else _no_estimate,
+        time=Estimate(row.time.low, row.time.high, row.time.source) if row else _no_estimate,
+        lacks=find_lacks(request, survey, row),
+        notes=(*request.loaded.notes, *probe.notes, *_notes(request, survey, probe)),
+    )
+
+
+_no_estimate = Estimate(0, 0, "not known: the catalogue has no row for this ref")
+
+
+def _lowest(specifier: str) -> str:
+    """A version to plan with while no toolkit is here: the lowest one the profile's range names."""
+    named = [part.lstrip("<>=!~ ") for part in specifier.split(",") if part.strip().startswith((">=", "==", "~="))]
+    return named[0].rstrip(".*") if named else _UNKNOWN_CUDA
+
+
+def _source(request: Request, commit: str | None) -> PlannedSource:
+    source = request.loaded.profile.source
+    return PlannedSource(
+        url=request.url,
+        ref=source.ref,
+        commit=commit or source.commit,
+        mirrors=tuple(mirror.name for mirror in request.loaded.mirrors),
+        directory=str(request.directory) if request.directory else None,
+        lfs=source.lfs,
+        submodules=source.submodules,
+        origin="--source" if request.source else origin(request.loaded.profile, "source.ref"),
+    )
+
+
+def _toolkit(survey: Survey) -> str:
+    choice = survey.toolkit
+    if choice.toolkit:
+        return f"{choice.version} in {choice.toolkit.root}"
+    return f"{choice.version} (to be installed)" if choice.version else "absent"
+
+
+def _assumed(probe: Probe, row: Row | None, survey: Survey) -> tuple[str, ...]:
+    assumed = []
+    if probe.assumed and row is not None:
+        assumed.append(
+            f"flags, options and targets of {row.family} are the catalogue's; the build checks them after fetch"
+        )
+    if survey.toolkit.version is None:
+        assumed.append("the CUDA toolkit's version: none is here yet")
+    return tuple(assumed)
+
+
+def _environment(request: Request, survey: Survey, probe: Probe, cuda: str, epoch: int | None) -> list[Setting]:
+    profile, place = request.loaded.profile, survey.place
+    root = place.root
+    settings = world.from_host(request.environ)
+    settings += world.own_world(root / "home", root / "tmp", place.caches)
+    toolkit = survey.toolkit.toolkit
+    if toolkit is not None:
+        why = f"toolkit {survey.toolkit.origin}"
+        settings += [
+            Setting("CUDA_HOME", str(toolkit.root), why),
+            Setting("CUDA_PATH", str(toolkit.root), why),
+            Setting("CUDACXX", str(toolkit.nvcc), why),
+        ]
+    settings.append(Setting("PATH", _path(survey, root), "tools of this plan, then the system's"))
+    if profile.build.ccache.enabled:
+        directory = Path(profile.build.ccache.dir) if profile.build.ccache.dir else place.caches / "ccache"
+        settings += world.compile_cache(directory, profile.build.ccache.max_size, root, origin(profile, "build.ccache"))
+    if epoch is not None:
+        settings.append(Setting("SOURCE_DATE_EPOCH", str(epoch), "time of the commit"))
+    # Some releases rewrite requirements.txt for CUDA 12 when this variable says so, and only then.
+    if probe.has_trap("requirements-rewritten-for-cuda") and Version(cuda).major == 12:
+        settings.append(Setting("CUDA_VERSION", cuda, "this release rewrites its requirements for CUDA 12 by it"))
+    present = {setting.name for setting in settings}
+    for mirror in request.loaded.mirrors:
+        for name, value in (("GITHUB_MIRROR", mirror.github_mirror), ("PIP_INDEX_URL", mirror.pip_index)):
+            if value and name not in present:
+                settings.append(Setting(name, value, f"mirror set {mirror.name}"))
+                present.add(name)
+    tensorrt = survey.tensorrt.tensorrt
+    if tensorrt is not None:
+        settings.append(Setting("LD_LIBRARY_PATH", str(tensorrt.library), "TensorRT, which the stub step loads"))
+    for name, value in profile.build.environment.items():
+        settings = [setting for setting in settings if setting.name != name]
+        settings.append(Setting(name, value, origin(profile, f"build.environment.{name}")))
+    return settings
+
+
+def _path(survey: Survey, root: Path) -> str:
+    toolkit = survey.toolkit.toolkit
+    ours = [root / "venv" / "bin", root / "bin", *([toolkit.root / "bin"] if toolkit else [])]
+    machine = [
+        Path(one.found).parent
+        for one in survey.host.system.prerequisites
+        if one.found and Path(one.found).is_file() and not one.name.startswith("python")
+    ]
+    return world.search_path(ours, machine)
+
+
+def _patches(profile: Profile, checked: PatchPlan | None) -> tuple[PlannedPatch, ...]:
+    if checked is None:
+        return tuple(
+            PlannedPatch(name, "decided after fetch", f"{origin(profile, 'patches')}; needs a checkout", "")
+            for name in profile.patches
+        )
+    return tuple(PlannedPatch(one.name, one.status, one.reason, one.digest) for one in checked.sets)
+
+
+def _verification(profile: Profile, probe: Probe, cuda: str) -> PlannedVerification:
+    expected = expected_targets(profile.cuda.architectures, Version(cuda), probe)
+    wanted = profile.verify.architectures
+    required = expected.required if wanted.required == "auto" else tuple(frozenset([sm]) for sm in wanted.required)
+    allowed = expected.allowed if wanted.allowed == "auto" else frozenset(wanted.allowed)
+    answer = profile.verify.answer
+    return PlannedVerification(
+        targets=PlannedTargets(
+            tuple(tuple(sorted(group)) for group in required),
+            tuple(sorted(allowed.union(*required))),
+            expected.reason,
+        ),
+        import_deadline=profile.verify.import_deadline,
+        max_size=profile.verify.max_size,
+        model=answer.model if answer else None,
+        prompt=answer.prompt if answer else None,
+        expect=answer.expect if answer else None,
+    )
+
+
+def _notes(request: Request, survey: Survey, probe: Probe) -> list[str]:
+    notes = []
+    profile = request.loaded.profile
+    wanted = profile.build.jobs if request.jobs is None else request.jobs
+    memory = survey.host.memory.allowed
+    if wanted != "auto" and int(wanted) * profile.build.job_memory > memory:
+        notes.append(f"{wanted} jobs of {profile.build.job_memory} bytes need more memory than is free")
+    if probe.missing_submodules:
+        notes.append(
+            f"{len(probe.missing_submodules)} submodules are not there yet: {', '.join(probe.missing_submodules)}"
+        )
+    return notes
+
+
+def no_row(ref: str) -> SourceError:
+    """The error for planning without a checkout when the catalogue knows nothing about the ref."""
+    return SourceError(
+        f"the catalogue has no row for {ref}, and there is no checkout to probe",
+        remedy="give one with --source DIR, or name a release branch such as release/1.2",
+    )
