@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import shutil
 import tarfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
@@ -27,12 +29,12 @@ def extract(archive: Path, destination: Path, *, skip: Callable[[str], bool] = _
     try:
         with tarfile.open(archive, mode="r:*") as tar:
             _extract(tar, destination.resolve(), skip, where)
-    except (tarfile.TarError, EOFError, ValueError) as error:
+    except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, ValueError) as error:
         raise HostError(
             f"not a whole tar archive: {error}", where=where, remedy="download it again and compare its size"
         ) from error
     except OSError as error:
-        # zlib and lzma errors of a damaged stream arrive as OSError without a number; those with one are the disk's.
+        # A bad checksum arrives as an OSError without a number; those with one are the disk's.
         if error.errno is not None:
             raise
         raise HostError(f"damaged: {error}", where=where, remedy="download it again and compare its size") from error

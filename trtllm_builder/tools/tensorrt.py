@@ -16,6 +16,7 @@ from trtllm_builder.tools.store import Log, read_entry
 from trtllm_builder.tools.unpack import entry_directory, unpack_tensorrt, unpacked_roots
 
 _HEADER = "NvInferVersion.h"
+_USUAL = (Path("/usr/local/tensorrt"), Path("/opt/tensorrt"), Path("/usr"))
 _NOTHING = f"there is no include/{_HEADER}"
 _REMEDY = (
     f"name a directory with include/{_HEADER} and lib/libnvinfer.so in tensorrt.root, "
@@ -158,5 +159,5 @@ def _places(environ: Mapping[str, str], data: Path) -> Iterator[tuple[Path, str]
         entry = read_entry(directory)
         if entry:
             yield entry.path / entry.facts["root"], "unpacked earlier"
-    for text in ("/usr/local/tensorrt", "/opt/tensorrt", "/usr"):
-        yield Path(text), text
+    for path in _USUAL:
+        yield path, "the usual place"

@@ -19,6 +19,8 @@ from trtllm_builder.tools.store import Log, read_entry
 from trtllm_builder.tools.tree import missing_parts
 from trtllm_builder.tools.unpack import entry_directory, unpack_toolkit, unpacked_roots
 
+_USUAL = Path("/usr/local")
+
 
 @dataclass(frozen=True)
 class Toolkit:
@@ -168,9 +170,9 @@ def _places(environ: Mapping[str, str], data: Path) -> Iterator[tuple[Path, str]
             yield Path(environ[variable]), variable
     for nvcc in programs("nvcc", environ):
         yield _top(nvcc, environ), f"{nvcc} on PATH"
-    for path in (Path("/usr/local/cuda"), *sorted(Path("/usr/local").glob("cuda-*"), reverse=True)):
+    for path in (_USUAL / "cuda", *sorted(_USUAL.glob("cuda-*"), reverse=True)):
         if path.is_dir():
-            yield path, "/usr/local"
+            yield path, str(_USUAL)
     if environ.get("CONDA_PREFIX"):
         yield Path(environ["CONDA_PREFIX"]), "CONDA_PREFIX"
     for directory in unpacked_roots("cuda", data):
