@@ -35,18 +35,27 @@ def materialise(destination: Path) -> str:
             fresh = Path(scratch) / "canary"
             _copy_tree(fresh)
             commit = _commit(fresh)
-            # Takes the place of nothing or of an empty directory, in one step; anything else stays.
-            fresh.rename(destination)
-            return commit
+            if _put(fresh, destination):
+                return commit
     except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-            raise SourceError(f"The canary could not be written to {destination}: {error.strerror}.") from error
+        raise SourceError(f"The canary could not be written to {destination}: {error.strerror}.") from error
     if not destination.is_dir() or _git(destination, "rev-parse", "--verify", "--quiet", "HEAD", check=False) != commit:
         raise SourceError(
             f"{destination} exists and is not the canary of this version ({commit[:12]}).",
             remedy="Remove it, or name another directory.",
         )
     return commit
+
+
+def _put(fresh: Path, destination: Path) -> bool:
+    """Takes the place of nothing or of an empty directory, in one step; False when something else is there."""
+    try:
+        fresh.rename(destination)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            return False
+        raise
+    return True
 
 
 def _copy_tree(target: Path) -> None:
