@@ -29,6 +29,9 @@ def extract(archive: Path, destination: Path, *, skip: Callable[[str], bool] = _
     try:
         with tarfile.open(archive, mode="r:*") as tar:
             _extract(tar, destination.resolve(), skip, where)
+            # Reading on to the end makes the compressed stream check its sum; tarfile itself stops before.
+            while tar.fileobj and tar.fileobj.read(2**20):
+                pass
     except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, ValueError) as error:
         raise HostError(
             f"not a whole tar archive: {error}", where=where, remedy="download it again and compare its size"
