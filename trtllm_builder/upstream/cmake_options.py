@@ -1,4 +1,4 @@
-"""What CMake code declares: options with their defaults, the CMake it asks for, the GPU architectures it keeps apart."""
+"""What CMake code declares: options with their defaults, the CMake it asks for, the GPU architectures it knows."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def commands(text: str) -> tuple[Command, ...]:
     Raises CMakeSyntaxError with the line where the text stops being CMake code.
     """
     reader = _Reader(text.removeprefix("\ufeff"))
-    found = []
+    found: list[Command] = []
     while True:
         reader.skip()
         if reader.at >= len(reader.text):

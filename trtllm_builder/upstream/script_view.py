@@ -1,0 +1,58 @@
+"""The build script as rules look at it: nodes with their parents, calls by name, what stands around a node."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from trtllm_builder.upstream.model import Flag
+
+
+class Script:
+    """The script's syntax tree with parents and strings at hand."""
+
+    def __init__(self, module: ast.Module, flags: tuple[Flag, ...]) -> None:
+        self.module = module
+        self.flags = {spelling: flag for flag in flags for spelling in flag.spellings}
+        self.nodes = list(ast.walk(module))
+        self.parents = {child: node for node in self.nodes for child in ast.iter_child_nodes(node)}
+        self.strings = [node for node in self.nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+
+    def has(self, text: str) -> bool:
+        return any(text in str(node.value) for node in self.strings)
+
+    def calls(self, name: str) -> Iterator[ast.Call]:
+        """Calls of a function or a method with this name."""
+        for node in self.nodes:
+            if isinstance(node, ast.Call):
+                called = node.func
+                if getattr(called, "id", None) == name or getattr(called, "attr", None) == name:
+                    yield node
+
+    def functions(self) -> Iterator[ast.FunctionDef]:
+        return (node for node in self.nodes if isinstance(node, ast.FunctionDef))
+
+    def around(self, node: ast.AST) -> Iterator[ast.AST]:
+        while node in self.parents:
+            node = self.parents[node]
+            yield node
+
+    def guarded(self, node: ast.AST, about: str) -> bool:
+        """Whether a ``try`` with handlers, or an ``if`` that asks for a file or for ``about``, stands around the node."""
+        inner = node
+        for outer in self.around(node):
+            if isinstance(outer, ast.Try) and outer.handlers and inner in outer.body:
+                return True
+            if isinstance(outer, ast.If) and inner is not outer.test:
+                asked = source_of(outer.test)
+                if about in asked or "exists()" in asked or "is_file()" in asked:
+                    return True
+            inner = outer
+        return False
+
+
+def source_of(node: ast.AST) -> str:
+    try:
+        return ast.unparse(node)
+    except RecursionError:
+        return ""
