@@ -56,7 +56,7 @@ class Assembly:
         # GitPython starts a git when it is imported, which a command that fetches nothing need not pay for.
         from trtllm_builder.source.submodules import read_submodules
 
-        listed = read_submodules(self.root / base, url)
+        listed = read_submodules(self.root / base, url, self.servers.git)
         self.notes += listed.notes
         for submodule in listed.wanted:
             below = f"{base}/{submodule.path}" if base else submodule.path

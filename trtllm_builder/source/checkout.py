@@ -30,8 +30,8 @@ def check_out(cache: Cache, commit: str, directory: Path, *, timeout: float) -> 
 
 def changed_files(git: Git, directory: Path) -> tuple[str, ...]:
     """Tracked files of this one repository that differ from HEAD, deleted ones included. Raises TransportError."""
-    words = ("status", "--porcelain=v1", "--untracked-files=no", "--ignore-submodules=all", "--no-renames")
+    words = ("diff", "--name-only", "--no-ext-diff", "--no-textconv", "--no-renames", "--ignore-submodules=all", "HEAD")
     done = git.run(*words, directory=directory)
     if not done.ok:
         raise classify(done, f"looking for changes in {directory}")
-    return tuple(line[3:] for line in done.stdout.splitlines() if len(line) > 3)
+    return tuple(line for line in done.stdout.splitlines() if line)

@@ -77,7 +77,7 @@ class Store:
         size = arrived.stat().st_size
         if size != pointer.size or file_digest(arrived) != pointer.oid:
             arrived.unlink()
-            what = f"what arrived for {clean(pointer.path)} is not the LFS object {pointer.oid[:12]} ({pointer.size} bytes)"
+            what = f"what arrived for {clean(pointer.path)} is not its LFS object ({pointer.oid[:12]}, {size} bytes)"
             raise TransportError("content", what, remedy="name another mirror, or the original, in the profile")
         arrived.chmod(0o444)
         arrived.replace(self.path(pointer.oid))

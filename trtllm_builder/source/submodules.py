@@ -10,10 +10,11 @@ from pathlib import Path
 
 from git import Repo
 from git.config import GitConfigParser
-from git.db import GitDB
+from git.exc import GitError
 from git.objects import Blob
 
 from trtllm_builder.errors import SourceError, Where
+from trtllm_builder.source.git import Git
 from trtllm_builder.source.urls import Url, parse_url, resolve_relative
 from trtllm_builder.text import clean, redact
 
@@ -41,23 +42,35 @@ class Submodules:
     notes: tuple[str, ...] = ()
 
 
-def read_submodules(repository: Path, base: Url) -> Submodules:
+def read_submodules(repository: Path, base: Url, git: Git) -> Submodules:
     """The submodules of HEAD in a checkout of ours; ``base`` is the URL that relative ones start from.
 
     Raises SourceError for paths that climb out, options, programs, transports that are not safe, and links.
     """
-    with Repo(repository, odbt=GitDB) as repo:
-        # Read from the commit: in the work tree .gitmodules could be a link by now.
-        tree = repo.head.commit.tree
-        links = {str(path): entry.hexsha for (path, _), entry in repo.index.entries.items() if entry.mode == _GITLINK}
-        if ".gitmodules" not in tree:
-            notes = tuple(f"{clean(path)} is a submodule that no .gitmodules names; left empty" for path in links)
-            return Submodules((), notes)
-        blob = tree / ".gitmodules"
-        if not isinstance(blob, Blob) or blob.mode == _LINK or blob.size > _LARGEST:
-            raise _refused("it is not a plain file of reasonable size")
-        sections = _sections(blob.data_stream.read())
-    return _select(sections, links, base)
+    try:
+        with Repo(repository) as repo:
+            repo.git.update_environment(**git.environment())
+            links, listed = _read(repo)
+    except (GitError, ValueError, OSError) as error:
+        what = f"the commit in {repository} cannot be read: {clean(str(error))[:200]}"
+        raise SourceError(what, remedy="unset GIT_ variables, then run again with --rebuild") from error
+    if listed is None:
+        return Submodules(
+            (), tuple(f"{clean(path)} is a submodule that no .gitmodules names; left empty" for path in links)
+        )
+    return _select(_sections(listed), links, base)
+
+
+def _read(repo: Repo) -> tuple[dict[str, str], bytes | None]:
+    """Gitlinks by path, and .gitmodules: from the commit, for in the work tree it could be a link by now."""
+    links = {str(path): entry.hexsha for (path, _), entry in repo.index.entries.items() if entry.mode == _GITLINK}
+    tree = repo.head.commit.tree
+    if ".gitmodules" not in tree:
+        return links, None
+    blob = tree / ".gitmodules"
+    if not isinstance(blob, Blob) or blob.mode == _LINK or blob.size > _LARGEST:
+        raise _refused("it is not a plain file of reasonable size")
+    return links, blob.data_stream.read()
 
 
 def _sections(data: bytes) -> dict[str, dict[str, str]]:

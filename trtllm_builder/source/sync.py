@@ -33,11 +33,9 @@ class Item:
     @classmethod
     def from_json(cls, row: Any) -> Item:
         """Raises ValueError, TypeError or KeyError for anything else than ``to_json``'s list."""
-        kind, mode, content, mark, copied = row
-        size, mtime, ctime, inode = (int(number) for number in mark)
-        return cls(
-            str(kind), int(mode), str(content), (size, mtime, ctime, inode), (*map(int, copied),) if copied else None
-        )
+        kind, mode, content, (size, mtime, ctime, inode), copied = row
+        pair = (int(copied[0]), int(copied[1])) if copied else None
+        return cls(str(kind), int(mode), str(content), (int(size), int(mtime), int(ctime), int(inode)), pair)
 
     def to_json(self) -> list[object]:
         return [self.kind, self.mode, self.content, self.mark, self.copied]
