@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 import tempfile
@@ -12,7 +13,7 @@ from trtllm_builder.errors import SourceError
 from trtllm_builder.process import run
 
 TREE = Path(__file__).resolve().parent / "tree"
-BRANCH = "main"
+BRANCH = "canary"
 
 # Names that git would read for itself if our own repository, or a package builder, met them inside it.
 _RENAMED = {"gitignore": ".gitignore", "gitmodules": ".gitmodules", "gitattributes": ".gitattributes"}
@@ -23,7 +24,7 @@ _MAIL = "canary@trtllm-builder.invalid"
 
 
 def materialise(destination: Path) -> str:
-    """Write the canary as a git repository with one commit on ``main``; returns the commit id.
+    """Write the canary as a git repository with one commit on the branch ``canary``; returns the commit id.
 
     The id depends on the tree alone: not on the machine, the user's git configuration, the umask or the time. A
     ``destination`` that already holds this commit is left as it is. Raises SourceError when it holds anything else,
@@ -58,15 +59,26 @@ def _put(fresh: Path, destination: Path) -> bool:
     return True
 
 
+def digest() -> str:
+    """SHA-256 of the tree's paths and contents: what changes when the canary does. Needs no git and writes nothing."""
+    total = hashlib.sha256()
+    for relative in _files():
+        data = (TREE / relative).read_bytes()
+        total.update(f"{relative}\0{len(data)}\0".encode() + data)
+    return total.hexdigest()
+
+
+def _files() -> list[Path]:
+    # An installer may have compiled the tree's Python files where it put them.
+    found = (path.relative_to(TREE) for path in TREE.rglob("*") if path.is_file())
+    return sorted(path for path in found if "__pycache__" not in path.parts)
+
+
 def _copy_tree(target: Path) -> None:
-    for source in sorted(TREE.rglob("*")):
-        # An installer may have compiled the tree's Python files where it put them.
-        if source.is_dir() or "__pycache__" in source.parts:
-            continue
-        relative = source.relative_to(TREE)
+    for relative in _files():
         copy = target / relative.with_name(_RENAMED.get(relative.name, relative.name))
         copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, copy)
+        shutil.copyfile(TREE / relative, copy)
         copy.chmod(0o755 if relative.as_posix() in _EXECUTABLE else 0o644)
 
 

@@ -35,7 +35,7 @@ def test_the_commit_depends_on_the_tree_alone(tmp_path, private_home, monkeypatc
 def test_the_repository_is_whole_and_clean(tmp_path):
     repository = tmp_path / "canary"
     commit = canary.materialise(repository)
-    assert git(repository, "rev-parse", "main").strip() == commit
+    assert git(repository, "rev-parse", "canary").strip() == commit
     assert git(repository, "status", "--porcelain") == ""
     assert git(repository, "rev-list", "--count", "--all").strip() == "1"
     names = set(git(repository, "ls-files").splitlines())
@@ -88,14 +88,29 @@ def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path):
         canary.materialise(tmp_path / "file/canary")
 
 
-def test_compiled_files_of_an_installer_are_left_out(tmp_path, monkeypatch):
+@pytest.fixture
+def small_tree(tmp_path, monkeypatch) -> Path:
     tree = tmp_path / "tree"
-    (tree / "__pycache__").mkdir(parents=True)
-    (tree / "__pycache__/setup.cpython-311.pyc").write_bytes(b"")
-    (tree / "setup.py").write_text("")
+    tree.mkdir()
+    (tree / "setup.py").write_text("a")
     monkeypatch.setattr(canary, "TREE", tree)
+    return tree
+
+
+def test_compiled_files_of_an_installer_are_left_out(tmp_path, small_tree):
+    before = canary.digest()
+    (small_tree / "__pycache__").mkdir()
+    (small_tree / "__pycache__/setup.cpython-311.pyc").write_bytes(b"")
     canary.materialise(tmp_path / "canary")
     assert git(tmp_path / "canary", "ls-files").split() == ["setup.py"]
+    assert canary.digest() == before
+
+
+def test_the_digest_and_the_commit_follow_the_tree(tmp_path, small_tree):
+    before = (canary.digest(), canary.materialise(tmp_path / "one"))
+    (small_tree / "setup.py").write_text("b")
+    after = (canary.digest(), canary.materialise(tmp_path / "two"))
+    assert not set(before) & set(after)
 
 
 def test_the_tree_holds_nothing_that_git_or_a_packer_would_read():
