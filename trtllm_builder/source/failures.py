@@ -14,6 +14,7 @@ from trtllm_builder.text import clean, redact
 _TRANSIENT = frozenset({"no-network", "interrupted-transfer", "server"})
 _LOCAL = frozenset({"disk-full", "permission", "corrupt", "deadline"})
 _DEFINITE = frozenset({"missing-ref", "missing-commit", "not-found", "credentials"})
+_SERVERS_OWN = frozenset({"missing-commit", "not-found", "credentials", "server"})
 
 
 class TransportError(SourceError):
@@ -42,17 +43,24 @@ class TransportError(SourceError):
 def classify(completed: Completed, doing: str) -> TransportError:
     """The error for a failed git. ``doing`` begins its sentence: "fetching main from https://...".
 
-    Lines that the server wrote (``remote: ...``) decide nothing: anyone can write "no space left" there.
+    What the server wrote (``remote: ...``, ``remote error: ...``) can only mean failures of the server's: anyone can
+    write "no space left" there.
     """
     if completed.timed_out:
         return TransportError("deadline", f"{doing} did not finish in the time it was given", remedy=AGAIN)
-    own = "\n".join(line for line in completed.stderr.splitlines() if not line.startswith("remote:"))
-    for rule in RULES:
-        found = rule.pattern.search(own)
-        if found:
-            words = _line_at(own, found.start())
-            return TransportError(rule.kind, f"{doing} failed: {rule.sentence} (git: {words})", remedy=rule.remedy)
-    words = _line_at(own, 0) or f"exit status {completed.returncode}"
+    lines = completed.stderr.splitlines()
+    theirs = [line for line in lines if line.startswith("remote:") or "remote error:" in line]
+    ours = [line for line in lines if line not in theirs]
+    for text, rules in (
+        ("\n".join(ours), RULES),
+        ("\n".join(theirs), tuple(rule for rule in RULES if rule.kind in _SERVERS_OWN)),
+    ):
+        for rule in rules:
+            found = rule.pattern.search(text)
+            if found:
+                words = _line_at(text, found.start())
+                return TransportError(rule.kind, f"{doing} failed: {rule.sentence} (git: {words})", remedy=rule.remedy)
+    words = _line_at("\n".join(theirs + ours), 0) or f"exit status {completed.returncode}"
     return TransportError("other", f"{doing} failed (git: {words})", remedy=AGAIN)
 
 

@@ -48,7 +48,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Servers:
-    """How one ``obtain`` reaches the world. ``end`` is of time.monotonic; ``sleep`` is there for tests."""
+    """How one ``obtain`` reaches the world. ``end`` is of time.monotonic."""
 
     git: Git
     cache: Path
@@ -56,7 +56,6 @@ class Servers:
     end: float
     log: Log
     offline: bool = False
-    sleep: Callable[[float], None] = time.sleep
 
     @property
     def left(self) -> float:
@@ -165,7 +164,6 @@ class Servers:
             retry=tenacity.retry_if_exception(lambda error: isinstance(error, TransportError) and error.transient),
             stop=tenacity.stop_after_attempt(_ROUNDS) | tenacity.stop_after_delay(max(self.left, 0.0)),
             wait=tenacity.wait_random_exponential(multiplier=1, max=15),
-            sleep=self.sleep,
             reraise=True,
         )
         return retrying(one_round)

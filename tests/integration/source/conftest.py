@@ -106,7 +106,7 @@ class Server:
     url: str = ""
     password: str | None = None
     faults: list[tuple[str, str]] = field(default_factory=list)
-    """(part of the path, "503" | "cut" | "stall" | "lie" | "short"), each used once."""
+    """(part of the path, "503" | "error" | "cut" | "stall" | "lie" | "short"), each used once."""
     requests: list[str] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     release: threading.Event = field(default_factory=threading.Event)
@@ -138,6 +138,10 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
             fault = server.fault(self.path)
             if fault == "503":
                 return self._answer(503, b"busy")
+            if fault == "error":
+                error = b"ERR \x1b[31mno space left on device"
+                body = b"001e# service=git-upload-pack\n0000" + b"%04x" % (len(error) + 4) + error
+                return self._answer(200, body, {"Content-Type": "application/x-git-upload-pack-advertisement"})
             if fault == "stall":
                 server.release.wait(60)
                 return None
