@@ -44,8 +44,6 @@ def do_compile(run: Run) -> Json:
     for directory in (workspace.home / "deep_gemm_cache", workspace.temporary, workspace.dist):
         directory.mkdir(parents=True, exist_ok=True)
     tag_cache(Path(run.environment.get("CCACHE_DIR", workspace.temporary)))
-    if run.rebuild and workspace.build.exists():
-        shutil.rmtree(workspace.build)
     for stale in workspace.dist.glob("*.whl"):
         stale.unlink()
     _check_flags(run)

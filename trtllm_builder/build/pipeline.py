@@ -81,18 +81,19 @@ def build(request: Request, observer: Observer, *, rebuild: bool = False) -> Fin
         observer.stage("preflight", "done", f"{plan.upstream.value} in {plan.workspace.value}, {plan.jobs.count} jobs")
         workspace = Workspace(Path(plan.workspace.value))
         with workspace.locked() as lock:
-            unfinished = workspace.journal.unfinished()
+            earlier = None if rebuild else workspace.journal.unfinished()
+            if earlier is not None:
+                observer.note(f"going on with run {earlier['id']}, which did not finish")
             run = Run(
-                identifier=time.strftime("%Y%m%d-%H%M%S", time.gmtime()),
+                identifier=earlier["id"] if earlier else time.strftime("%Y%m%d-%H%M%S", time.gmtime()),
                 plan=plan,
                 material=material,
                 workspace=workspace,
                 lock=lock,
                 observer=observer,
-                rebuild=rebuild,
-                fresh=unfinished is None,
+                rebuild=bool(earlier["rebuild"]) if earlier else rebuild,
             )
-            run.journal.append("run", id=run.identifier, profile=plan.profile, plan=plan.to_json())
+            run.journal.append("run", id=run.identifier, rebuild=run.rebuild, plan=plan.to_json())
             _carry_out_all(run)
             run.journal.append("done", id=run.identifier, kept=not run.redo)
     return Finished(

@@ -16,10 +16,12 @@ from trtllm_builder.patching.sets import apply
 from trtllm_builder.patching.version_label import set_version_label
 from trtllm_builder.plan.make import plan_checkout
 from trtllm_builder.plan.model import Plan
-from trtllm_builder.plan.request import BUILTIN_CANARY, Request
+from trtllm_builder.plan.request import Request
 from trtllm_builder.process import run as run_process
+from trtllm_builder.profile.names import CANARY_URL
+from trtllm_builder.source.digest import tree_digest
 from trtllm_builder.source.directory import obtain_directory
-from trtllm_builder.source.model import Checkout, Mirror, SourceWant
+from trtllm_builder.source.model import Checkout, Existing, Log, Mirror, SourceWant
 from trtllm_builder.source.obtain import obtain
 from trtllm_builder.tools.install import install
 from trtllm_builder.tools.tensorrt import obtain_tensorrt
@@ -97,36 +99,27 @@ def _make_venv(run: Run) -> None:
     if not made.ok:
         raise HostError(
             f"{interpreter} could not make a virtual environment: {made.last_line}",
-            remedy=f"install the venv module of Python {run.plan.python_version}, or name another Python in the profile",
+            remedy=f"install venv for Python {run.plan.python_version}, or name another Python in the profile",
         )
     marker.write_text(made_from)
 
 
 def fetch_inputs(run: Run) -> object:
     source = run.plan.source
-    # A new run asks the server again what a ref names now; a resumed one goes on with what it has.
-    moment = (
-        run.identifier if run.fresh and source.commit is None and run.material.request.url != BUILTIN_CANARY else ""
-    )
-    again = run.identifier if run.rebuild else ""
-    own = canary.digest() if run.material.request.url == BUILTIN_CANARY else ""
-    return [
-        source.url,
-        source.ref,
-        run.material.request.loaded.profile.source.commit,
-        source.directory,
-        moment,
-        again,
-        own,
-    ]
+    state = tree_digest(Path(source.directory)) if source.directory else source.commit
+    # A new run asks the server again what a ref names now; a resumed one has its run's name and goes on with that.
+    moment = run.identifier if state is None or run.rebuild else ""
+    return [source.url, source.ref, source.directory, state, moment]
 
 
 def fetch_intact(run: Run, result: Json) -> bool:
-    return (run.workspace.source / "scripts" / "build_wheel.py").is_file() and not run.plan.source.directory
+    return (run.workspace.source / "scripts" / "build_wheel.py").is_file()
 
 
 def do_fetch(run: Run) -> Json:
     request = run.material.request
+    if run.rebuild and run.workspace.build.exists():
+        shutil.rmtree(run.workspace.build)
     with run.log("fetch").open("a") as record:
 
         def log(line: str) -> None:
@@ -140,19 +133,21 @@ def do_fetch(run: Run) -> Json:
     return {**facts, "path": str(checkout.path), "epoch": _epoch(run, checkout)}
 
 
-def _obtain(run: Run, request: Request, log: object) -> Checkout:
+def _obtain(run: Run, request: Request, log: Log) -> Checkout:
     source = request.loaded.profile.source
     caches = Path(run.plan.caches)
     tag_cache(caches)
-    existing = "reset" if run.rebuild else "keep"
+    existing: Existing = "reset" if run.rebuild else "keep"
     if request.directory is not None:
         return obtain_directory(
             request.directory, run.workspace.source, environ=request.environ, ref=source.ref, commit=source.commit,
             exclude=(str(run.workspace.root),), log=log, existing=existing,
         )  # fmt: skip
     url, ref, commit = request.url, source.ref, source.commit
-    if url == BUILTIN_CANARY:
-        place = caches / "canary"
+    if url == CANARY_URL:
+        place = run.workspace.root / "canary"
+        if place.exists():
+            shutil.rmtree(place)
         commit = canary.materialise(place)
         url = place.as_uri()
     want = SourceWant(

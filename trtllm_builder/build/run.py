@@ -19,7 +19,7 @@ from trtllm_builder.units import format_duration
 @dataclass
 class Run:
     """``plan`` and ``material`` (what the plan was made from) are made again as tools and source arrive. ``results``
-    hold what each stage left for the next ones; ``fresh`` is false while an unfinished run is being resumed."""
+    hold what each stage left for the next ones. A resumed run keeps the identifier of the one it goes on with."""
 
     identifier: str
     plan: Plan
@@ -28,7 +28,6 @@ class Run:
     lock: int
     observer: Observer
     rebuild: bool
-    fresh: bool
     results: dict[str, Json] = field(default_factory=dict)
     redo: bool = False
 

@@ -1,7 +1,7 @@
 """Whether CMake options took: seen in the configured build directory, before hours are spent on the wrong build.
 
-CMakeCache.txt holds ``NAME:TYPE=VALUE`` (cmake.org, manual cmake(1), "CMake Cache"); a type of UNINITIALIZED means that a -D was given and no option() or find call ever claimed it. compile_commands.json is CMake's
-JSON compilation database.
+CMakeCache.txt holds ``NAME:TYPE=VALUE`` (manual cmake(1), "CMake Cache"). A type of UNINITIALIZED means that a -D was
+given and no option() or find call ever claimed it. compile_commands.json is CMake's JSON compilation database.
 """
 
 from __future__ import annotations

@@ -11,9 +11,10 @@ from trtllm_builder.patching.results import PatchPlan
 from trtllm_builder.patching.sets import check, load_set, set_dirs
 from trtllm_builder.plan.command import cmake_options
 from trtllm_builder.plan.model import Plan
-from trtllm_builder.plan.request import BUILTIN_CANARY, Request
+from trtllm_builder.plan.request import Request
 from trtllm_builder.plan.resolve import no_row, patch_facts, resolve
 from trtllm_builder.plan.survey import Survey, take_survey
+from trtllm_builder.profile.names import CANARY_URL
 from trtllm_builder.upstream.catalogue import Row, row_for
 from trtllm_builder.upstream.model import Probe
 from trtllm_builder.upstream.probe import probe
@@ -37,10 +38,10 @@ def make_plan(request: Request) -> tuple[Plan, Material]:
     """
     if request.directory is not None:
         return plan_checkout(request, request.directory)
-    if request.url == BUILTIN_CANARY:
+    if request.url == CANARY_URL:
         with tempfile.TemporaryDirectory(prefix="canary-") as directory:
-            canary.materialise(Path(directory) / "canary")
-            return plan_checkout(request, Path(directory) / "canary")
+            commit = canary.materialise(Path(directory) / "canary")
+            return plan_checkout(request, Path(directory) / "canary", commit=commit)
     ref = request.loaded.profile.source.ref
     row = row_for(ref)
     if row is None:

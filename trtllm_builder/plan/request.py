@@ -8,8 +8,6 @@ from pathlib import Path
 
 from trtllm_builder.profile.load import LoadedProfile
 
-BUILTIN_CANARY = "builtin:canary"
-
 
 @dataclass(frozen=True)
 class Request:
