@@ -12,6 +12,8 @@ from libcst.metadata import MetadataWrapper, PositionProvider
 from trtllm_builder.patching.edited import Misfit
 
 Statement = cst.BaseStatement
+_NAMED = (cst.FunctionDef, cst.ClassDef)
+_SPACE = (cst.BaseParenthesizableWhitespace, cst.EmptyLine, cst.TrailingWhitespace, cst.Newline)
 Body = cst.Module | cst.IndentedBlock
 
 
@@ -27,14 +29,28 @@ class Scope:
         return self.names[: len(wanted)] == wanted
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A node, where it stands, and the index of the next entry that is not inside it."""
+
+    node: cst.CSTNode
+    scope: Scope
+    end: int
+
+
 @dataclass
 class Code:
-    """A parsed file. ``lines`` and ``nodes`` collect replacements; :meth:`text` carries them out."""
+    """A parsed file: its nodes from the outside in, and the replacements that :meth:`text` shall carry out."""
 
-    module: cst.Module
+    original: str
     wrapper: MetadataWrapper
+    entries: Sequence[Entry]
     runs: dict[int, tuple[int, Sequence[Statement]]] = field(default_factory=dict)
     nodes: dict[int, cst.CSTNode] = field(default_factory=dict)
+
+    @property
+    def module(self) -> cst.Module:
+        return self.wrapper.module
 
     def line(self, node: cst.CSTNode) -> int:
         """The line, from 1, on which ``node`` begins."""
@@ -48,7 +64,10 @@ class Code:
         self.nodes[id(old)] = new
 
     def text(self) -> str:
-        return self.module.visit(_Replace(self.runs, self.nodes)).code if self.runs or self.nodes else self.module.code
+        """The file with its replacements."""
+        if not self.runs and not self.nodes:
+            return self.original
+        return self.module.visit(_Replace(self.runs, self.nodes)).code
 
     def scopes(self, dotted: str) -> list[cst.FunctionDef | cst.ClassDef]:
         """The functions and classes of this qualified name."""
@@ -67,7 +86,10 @@ class Code:
 
     def walk(self, visit: Callable[[cst.CSTNode, Scope], bool]) -> None:
         """Call ``visit`` on every node from the outside in; False keeps it from going into that node."""
-        _walk(self.module, Scope((), ()), visit)
+        index = 0
+        while index < len(self.entries):
+            entry = self.entries[index]
+            index = index + 1 if visit(entry.node, entry.scope) else entry.end
 
     def bodies(self) -> Iterator[tuple[Body, Scope]]:
         """Every block of statements."""
@@ -85,31 +107,36 @@ class Code:
 def parse(text: str) -> Code:
     """The tree of a file. Raises Misfit when it is not Python, or would not come back byte for byte."""
     try:
-        wrapper = _wrapped(text)
+        wrapper, entries = _wrapped(text)
     except cst.ParserSyntaxError as error:
         raise Misfit(f"this is not valid Python: {error.message}", error.editor_line) from None
     except RecursionError:
         raise Misfit("this Python is nested too deep") from None
-    if wrapper.module.code != text:
-        raise Misfit("this Python does not come back from its tree as it went in")
-    return Code(wrapper.module, wrapper)
+    return Code(text, wrapper, entries)
 
 
 @lru_cache(maxsize=32)
-def _wrapped(text: str) -> MetadataWrapper:
+def _wrapped(text: str) -> tuple[MetadataWrapper, Sequence[Entry]]:
     # Several operations look at one file, and every check looks twice; a tree is never changed.
-    return MetadataWrapper(cst.parse_module(text), unsafe_skip_copy=True)
+    wrapper = MetadataWrapper(cst.parse_module(text), unsafe_skip_copy=True)
+    if wrapper.module.code != text:
+        raise Misfit("this Python does not come back from its tree as it went in")
+    entries: list[Entry] = []
+    _list(wrapper.module, Scope((), ()), entries)
+    return wrapper, entries
 
 
-def _walk(node: cst.CSTNode, scope: Scope, visit: Callable[[cst.CSTNode, Scope], bool]) -> None:
-    if not visit(node, scope):
-        return
-    named = isinstance(node, (cst.FunctionDef, cst.ClassDef))
-    names = (*scope.names, node.name.value) if isinstance(node, (cst.FunctionDef, cst.ClassDef)) else scope.names
-    inner, outer = Scope(names, (*scope.above, node)), Scope(scope.names, (*scope.above, node))
+def _list(node: cst.CSTNode, scope: Scope, entries: list[Entry]) -> None:
+    index = len(entries)
+    entries.append(Entry(node, scope, 0))
+    above = (*scope.above, node)
+    around = Scope(scope.names, above)
+    within = Scope((*scope.names, node.name.value), above) if isinstance(node, _NAMED) else around
     for child in node.children:
         # Decorators, defaults and bases belong to what is around a definition.
-        _walk(child, inner if named and isinstance(child, cst.BaseSuite) else outer, visit)
+        if not isinstance(child, _SPACE):
+            _list(child, within if isinstance(child, cst.BaseSuite) else around, entries)
+    entries[index] = Entry(node, scope, len(entries))
 
 
 class _Replace(cst.CSTTransformer):
