@@ -1,10 +1,10 @@
 """Which GPU code upstream makes for the architectures that a profile asks for.
 
-From upstream's cpp/cmake/modules/cuda_configuration.cmake (0.19 on): each architecture is replaced by the highest base of
-the same major number (80 86 90 100 120; the checkout's own list is used where a probe has read it); from 90 on the code
-is architecture-specific (``a``), from 100 on and CUDA 12.9 family-specific (``f``). A single kernel file may add the exact
-architecture (89 beside 86), and a target for which nothing is left is compiled as an sm_80 placeholder. Until 0.18 each
-architecture is passed to CMake as it is given. There is never PTX.
+From cpp/cmake/modules/cuda_configuration.cmake of upstream: each architecture becomes the highest base of the same
+major number (80 86 90 100 120 in all versions seen; the probe reads the list from the checkout); from 90 on the
+code is architecture-specific (``a``), from 100 on and with CUDA 12.9 family-specific (``f``). Some kernel files add the
+exact architecture (89 beside 86), and a target for which nothing is left is compiled as an sm_80 placeholder. Trees
+without such a list pass each architecture to CMake as it is given. There is never PTX.
 """
 
 from __future__ import annotations
@@ -18,6 +18,21 @@ from trtllm_builder.errors import ProfileError
 from trtllm_builder.upstream.model import Probe
 
 _PLACEHOLDER = "sm_80"
+# What upstream's archives of prebuilt kernels may hold, whatever was asked for: they are linked as a whole.
+_PREBUILT = {
+    "sm_80",
+    "sm_86",
+    "sm_89",
+    "sm_90",
+    "sm_90a",
+    "sm_100",
+    "sm_100a",
+    "sm_100f",
+    "sm_103a",
+    "sm_120",
+    "sm_120a",
+}
+_PREBUILT |= {"sm_120f", "sm_121a"}
 _FAMILY_TOOLKIT = Version("12.9")
 _FIRST_ACCELERATED = 90
 _FIRST_FAMILY = 100
@@ -62,7 +77,7 @@ def expected_targets(architectures: Sequence[int], cuda: Version, probe: Probe) 
         )
     families = cuda.release >= _FAMILY_TOOLKIT.release
     required: dict[frozenset[str], None] = {}
-    allowed = {_PLACEHOLDER}
+    allowed = {_PLACEHOLDER} | (_PREBUILT if probe.prebuilt_kernels else set())
     mapped = []
     for number in dict.fromkeys(architectures):
         base = _base(number, probe)
@@ -79,10 +94,11 @@ def expected_targets(architectures: Sequence[int], cuda: Version, probe: Probe) 
         required[frozenset({name, own}) if base < _FIRST_ACCELERATED else frozenset({name})] = None
         allowed |= {name, own, _name(base, False)}
         mapped.append(f"{number} as {name}" if name != own else name)
+    others = "; its prebuilt kernels bring code of their own" if probe.prebuilt_kernels else ""
     return ExpectedTargets(
         required=tuple(required),
         allowed=frozenset(allowed),
-        reason=f"upstream compiles {', '.join(mapped)} with CUDA {cuda}; sm_80 may stand as a placeholder",
+        reason=f"upstream compiles {', '.join(mapped)} with CUDA {cuda}; sm_80 may stand as a placeholder{others}",
     )
 
 

@@ -73,7 +73,7 @@ def _arity(values: str) -> str:
 
 
 def compare_help(flags: Sequence[Flag], help_text: str) -> tuple[Difference, ...]:
-    """All differences; none means that the script's syntax and its ``--help`` agree on every spelling and its values."""
+    """All differences; none means that the text and ``--help`` agree on every spelling and how many values it takes."""
     shown = {spelling: flag for flag in parse_help(help_text) for spelling in flag.spellings}
     read = {spelling: flag for flag in flags for spelling in flag.spellings}
     differences = []

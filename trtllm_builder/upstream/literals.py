@@ -20,7 +20,7 @@ _LONGEST = 10_000
 
 
 def evaluate(node: ast.expr, known: Mapping[str, object]) -> object:
-    """The value of ``node`` with the ``known`` names, or UNKNOWN. Lists become tuples, parts of which may be UNKNOWN."""
+    """The value of ``node`` with the ``known`` names, or UNKNOWN; lists become tuples of the same."""
     if isinstance(node, ast.Constant):
         return node.value
     if isinstance(node, ast.Name):
@@ -70,7 +70,7 @@ def _joined(parts: list[object]) -> object:
 
 
 def _call(node: ast.Call, known: Mapping[str, object]) -> object:
-    """``text.replace(a, b)``, ``sep.join(names)``, ``sorted``/``list``/``tuple`` of literals: forms that flag tables use."""
+    """``text.replace(a, b)``, ``sep.join(names)``, ``sorted`` and ``list`` of literals: forms that flag tables use."""
     values = [evaluate(argument, known) for argument in node.args]
     if node.keywords:
         return UNKNOWN

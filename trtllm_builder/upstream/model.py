@@ -101,6 +101,8 @@ class Probe:
     """Architectures upstream compiles for (others of the same major run on them); empty until 0.18: taken as given."""
     architecture_exact: tuple[int, ...] = ()
     """Architectures that run only their own code (Tegra), whatever the bases."""
+    prebuilt_kernels: tuple[str, ...] = ()
+    """Prebuilt GPU kernels that are linked in; they bring code for architectures that nobody asked for."""
     prebuilt_mpi: tuple[str, ...] = ()
     """Archives compiled with MPI that the build would link: their presence rules a single-device build out."""
     notes: tuple[str, ...] = ()
@@ -160,6 +162,7 @@ class Probe:
             "lfs_pointers": list(self.lfs_pointers),
             "submodules": list(self.submodules),
             "missing_submodules": list(self.missing_submodules),
+            "prebuilt_kernels": list(self.prebuilt_kernels),
             "prebuilt_mpi": list(self.prebuilt_mpi),
             "traps": [trap.to_json() for trap in self.traps],
             "notes": list(self.notes),

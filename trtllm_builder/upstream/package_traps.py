@@ -47,11 +47,14 @@ def _splits(path: str, module: ast.Module) -> Iterator[Trap]:
     for statement, guarded in module_level(module.body):
         if guarded or not isinstance(statement, (ast.Assign, ast.AnnAssign, ast.Expr)):
             continue
-        for node in ast.walk(statement):
+        waiting: list[ast.AST] = [statement]
+        while waiting:
+            node = waiting.pop()
+            # What runs only under a condition, or later, is guarded.
+            if not isinstance(node, (ast.IfExp, ast.BoolOp, ast.Lambda)):
+                waiting.extend(ast.iter_child_nodes(node))
             if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("Split", "Split_type"):
-                what = (
-                    "splits an MPI communicator whenever tensorrt_llm is imported; unprivileged containers hang there"
-                )
+                what = "splits an MPI communicator whenever tensorrt_llm is imported: that hangs in plain containers"
                 yield Trap("import-splits-communicator", path, statement.lineno, what)
 
 
@@ -93,13 +96,11 @@ def _executor(tree: Tree) -> Iterator[Trap]:
             if isinstance(node, ast.If) and "Windows" in _strings(node.test):
                 for call in (inner for inner in ast.walk(node) if isinstance(inner, ast.Call)):
                     if any(_is_none(keyword) for keyword in call.keywords if keyword.arg == "mpi_session"):
-                        what = (
-                            "the one-GPU executor takes an MPI pool on Linux: the first LLM(...) hangs where MPI cannot"
-                        )
+                        what = "the one-GPU executor takes an MPI pool on Linux: the first LLM(...) hangs"
                         yield Trap("executor-mpi-session", path, call.lineno, what)
 
 
-def _strings(node: ast.expr) -> set[object]:
+def _strings(node: ast.AST) -> set[object]:
     return {inner.value for inner in ast.walk(node) if isinstance(inner, ast.Constant)}
 
 
@@ -110,16 +111,18 @@ def _is_none(keyword: ast.keyword) -> bool:
 def _setup(tree: Tree) -> Iterator[Trap]:
     module = parse_module(tree, "setup.py")
     for node in ast.walk(module) if module else ():
-        if not isinstance(node, ast.FunctionDef):
-            continue
-        raised = [inner for inner in ast.walk(node) if isinstance(inner, ast.Raise) and inner.exc]
-        checks = [inner.lineno for inner in raised if "ImportError" in ast.unparse(inner)]
-        if checks and any(
-            "bindings" in str(inner.value) for inner in ast.walk(node) if isinstance(inner, ast.Constant)
-        ):
-            what = "setup.py refuses to package without a tensorrt_llm/bindings directory, which --skip-stubs does not make"
-            yield Trap("stubs-directory", "setup.py", min(checks), what)
-            return
+        if isinstance(node, ast.FunctionDef) and any("bindings" in str(text) for text in _strings(node)):
+            raised = [inner for inner in ast.walk(node) if isinstance(inner, ast.Raise)]
+            lines = [inner.lineno for inner in raised if _raises(inner, "ImportError")]
+            if lines:
+                what = "packaging needs a tensorrt_llm/bindings directory, which --skip-stubs does not make"
+                yield Trap("stubs-directory", "setup.py", min(lines), what)
+                return
+
+
+def _raises(node: ast.Raise, name: str) -> bool:
+    raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+    return getattr(raised, "id", "") == name
 
 
 def _allocator(tree: Tree) -> Iterator[Trap]:

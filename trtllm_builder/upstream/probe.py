@@ -61,6 +61,7 @@ def probe(checkout: Path) -> Probe:
         cmake_minimum=cmake.minimum,
         architecture_bases=cmake.bases,
         architecture_exact=cmake.exact,
+        prebuilt_kernels=_prebuilt_kernels(tree),
         prebuilt_mpi=prebuilt,
         notes=(*notes, *tree.notes),
     )
@@ -120,3 +121,9 @@ def _prebuilt_mpi(tree: Tree) -> tuple[str, ...]:
                 path for path, _ in tree.files(directory) if path.endswith(".a") and f"tensorrt_llm_{part}" in path
             ]
     return tuple(sorted(found, key=lambda path: ("x86_64" not in path, path)))
+
+
+def _prebuilt_kernels(tree: Tree) -> tuple[str, ...]:
+    """The internal CUTLASS kernels for x86_64: static archives until 0.18, tar.xz files with archives later."""
+    found = (path for path, _ in tree.files("cpp/tensorrt_llm/kernels/internal_cutlass_kernels"))
+    return tuple(path for path in found if "x86_64" in path and path.endswith((".a", ".tar.xz")))

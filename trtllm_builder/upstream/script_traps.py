@@ -92,14 +92,17 @@ def _requirements(script: Script) -> int | None:
 
 def _tensorrt_pip(script: Script) -> int | None:
     for node in script.nodes:
-        if isinstance(node, ast.List):
-            values = [part.value for part in node.elts if isinstance(part, ast.Constant)]
-            if values[-2:] == ["show", "tensorrt"]:
-                return node.lineno
-        if isinstance(node, ast.Compare) and isinstance(node.left, ast.Constant) and node.left.value == "tensorrt":
-            if isinstance(node.ops[0], ast.NotIn):
-                return node.lineno
+        last = node.elts[-2:] if isinstance(node, ast.List) else []
+        if len(last) == 2 and _is_text(last[0], "show") and _is_text(last[1], "tensorrt"):
+            return last[1].lineno
+        # Until 0.20 the test is whether the name stands in the list that pip freeze prints.
+        if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.NotIn) and _is_text(node.left, "tensorrt"):
+            return node.lineno
     return None
+
+
+def _is_text(node: ast.expr, text: str) -> bool:
+    return isinstance(node, ast.Constant) and node.value == text
 
 
 def _generator_default(script: Script) -> int | None:

@@ -38,7 +38,7 @@ class Script:
             yield node
 
     def guarded(self, node: ast.AST, about: str) -> bool:
-        """Whether a ``try`` with handlers, or an ``if`` that asks for a file or for ``about``, stands around the node."""
+        """Whether a ``try`` with handlers, or an ``if`` about a file or about ``about``, stands around the node."""
         inner = node
         for outer in self.around(node):
             if isinstance(outer, ast.Try) and outer.handlers and inner in outer.body:

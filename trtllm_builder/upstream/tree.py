@@ -25,7 +25,7 @@ class Tree:
         self._notes[text] = None
 
     def read(self, relative: str, limit: int = _LIMIT) -> bytes | None:
-        """The file's bytes; None when it is absent, or (with a note) when it should not be read. Never raises OSError."""
+        """The file's bytes; None when it is absent, or (with a note) when it should not be read."""
         path = self.root / relative
         try:
             inside = Path(os.path.realpath(path))
@@ -59,7 +59,7 @@ class Tree:
         return None if data is None else data.decode("utf-8", "replace")
 
     def files(self, under: str = "", skip: frozenset[str] = frozenset({".git"})) -> Iterator[tuple[str, int]]:
-        """(relative path, size) of every plain file below ``under``; links are not followed, ``skip`` are directory names."""
+        """(relative path, size) of every plain file below; links are not followed, ``skip`` are directory names."""
         waiting = [under]
         while waiting:
             directory = waiting.pop()

@@ -1,0 +1,161 @@
+"""What is known of upstream's releases without a checkout: packaged data, each cell with how sure it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import yaml
+
+from trtllm_builder.units import parse_duration, parse_size
+from trtllm_builder.upstream.model import CMakeOption, ExtraCMake, Flag, Probe, Trap
+
+_REF = re.compile(r"(?:refs/(?:heads|tags|remotes/origin)/|origin/)?(?:release/|v)?(\d+\.\d+)(?:[.a-z0-9+-]*)\Z")
+_MAIN = re.compile(r"(?:refs/heads/|refs/remotes/origin/|origin/)?main\Z")
+
+
+@dataclass(frozen=True)
+class Sure:
+    """How sure a cell is: ``verified``, ``reported`` or ``inferred``, and where it comes from."""
+
+    level: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Range:
+    """An estimate from ``low`` to ``high``: bytes for disk, seconds for time."""
+
+    low: int
+    high: int
+    source: str
+    sure: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One family of releases. Specifiers are PEP 440; ``tensorrt`` is None where upstream needs none.
+
+    ``single_device`` is ``supported`` (someone built it), ``unproven`` or ``unsupported``. ``sureness`` has an entry
+    for each cell; ``probe`` stands for flags, options, targets and traps together.
+    """
+
+    family: str
+    refs: tuple[str, ...]
+    single_device: str
+    version: str
+    cuda: str
+    tensorrt: str | None
+    torch: str
+    python: tuple[str, ...]
+    gcc: str
+    cmake: str
+    disk: Range
+    time: Range
+    flags: tuple[Flag, ...]
+    options: tuple[CMakeOption, ...]
+    targets: tuple[str, ...]
+    traps: tuple[str, ...]
+    extra_cmake: ExtraCMake
+    cmake_minimum: str
+    architecture_bases: tuple[int, ...]
+    architecture_exact: tuple[int, ...]
+    prebuilt_kernels: tuple[str, ...]
+    prebuilt_mpi: tuple[str, ...]
+    sureness: Mapping[str, Sure]
+
+    def assumed_probe(self) -> Probe:
+        """What a probe of such a checkout is expected to say, marked as assumed; lines are 0."""
+        sure = self.sureness["probe"]
+        return Probe(
+            root="",
+            version=self.version,
+            flags=self.flags,
+            targets=self.targets,
+            extra_cmake_handling=self.extra_cmake,
+            options=self.options,
+            lfs_pointers=self.prebuilt_mpi,
+            traps=tuple(Trap(name, "", 0, f"assumed for {self.family} ({sure.level})") for name in self.traps),
+            cmake_minimum=self.cmake_minimum,
+            architecture_bases=self.architecture_bases,
+            architecture_exact=self.architecture_exact,
+            prebuilt_kernels=self.prebuilt_kernels,
+            prebuilt_mpi=self.prebuilt_mpi,
+            assumed=True,
+            sureness={name: cell.level for name, cell in self.sureness.items()},
+        )
+
+
+@cache
+def rows() -> tuple[Row, ...]:
+    """All rows, oldest release first."""
+    data = yaml.safe_load(resources.files(__package__).joinpath("catalogue.yaml").read_text("utf-8"))
+    merged: dict[str, dict[str, Any]] = {}
+    for raw in data["rows"]:
+        merged[raw["family"]] = _merge(merged.get(raw.get("from"), {}), raw)
+    estimates = data["estimates"]
+    return tuple(_row(cells, estimates) for cells in merged.values())
+
+
+def row_for(ref: str) -> Row | None:
+    """The row for a branch or tag such as ``release/0.20``, ``v1.1.0rc3`` or ``main``; None for others and commits."""
+    match = _REF.match(ref)
+    name = match[1] if match else "main" if _MAIN.match(ref) else None
+    return next((row for row in rows() if name in row.refs), None)
+
+
+def _merge(base: dict[str, Any], raw: dict[str, Any]) -> dict[str, Any]:
+    """``raw`` over ``base``; ``add`` and ``remove`` change flags, options, targets and traps by their names."""
+    merged = {**base, **{key: value for key, value in raw.items() if key != "from"}}
+    for key in ("flags", "options", "targets", "traps"):
+        change = raw.get(key, {})
+        added = change.get("add", [])
+        entries = dict(base.get(key, {}))
+        for name, value in added.items() if isinstance(added, dict) else ((one.split()[0], one) for one in added):
+            entries[name] = value
+        merged[key] = {name: value for name, value in entries.items() if name not in change.get("remove", [])}
+    return merged
+
+
+def _row(cells: dict[str, Any], estimates: dict[str, Any]) -> Row:
+    judged = ("single_device", "version", "cuda", "tensorrt", "torch", "python", "gcc", "cmake", "probe")
+    disk, time = estimates["disk"], estimates["time"]
+    return Row(
+        family=cells["family"],
+        refs=tuple(cells["refs"]),
+        single_device=cells["single_device"]["value"],
+        version=cells["version"]["value"],
+        cuda=cells["cuda"]["value"],
+        tensorrt=cells["tensorrt"]["value"],
+        torch=cells["torch"]["value"],
+        python=tuple(cells["python"]["value"]),
+        gcc=cells["gcc"]["value"],
+        cmake=cells["cmake"]["value"],
+        disk=Range(parse_size(disk["low"]), parse_size(disk["high"]), disk["source"], disk["sure"]),
+        time=Range(
+            round(parse_duration(time["low"])), round(parse_duration(time["high"])), time["source"], time["sure"]
+        ),
+        flags=tuple(_flag(text) for text in cells["flags"].values()),
+        options=tuple(CMakeOption(name, value, "", 0) for name, value in cells["options"].items()),
+        targets=tuple(cells["targets"]),
+        traps=tuple(sorted(cells["traps"])),
+        extra_cmake=cells["extra_cmake"],
+        cmake_minimum=cells["cmake_minimum"],
+        architecture_bases=tuple(cells["bases"]),
+        architecture_exact=tuple(cells["exact"]),
+        prebuilt_kernels=tuple(cells["prebuilt_kernels"]),
+        prebuilt_mpi=tuple(cells["prebuilt_mpi"]),
+        sureness={name: Sure(cells[name]["sure"], cells[name]["source"]) for name in judged},
+    )
+
+
+def _flag(text: str) -> Flag:
+    words = text.split()
+    spellings = tuple(word for word in words if word.startswith("-"))
+    arity = words[-1] if len(words) > len(spellings) else "0"
+    action = "append" if "--extra-cmake-vars" in spellings else "store" if arity != "0" else "store_true"
+    return Flag(spellings, arity, action)
