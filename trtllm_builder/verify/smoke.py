@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -11,13 +11,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from trtllm_builder.process import run
 from trtllm_builder.text import clean, redact
 from trtllm_builder.verify.diagnose import Diagnosis, diagnose_deadline, diagnose_failure, diagnose_hang
 from trtllm_builder.verify.environment import make_environment
-from trtllm_builder.verify.watch import Ending, Tree, mapped_libraries, stacks, watch
+from trtllm_builder.verify.watch import Tree, mapped_libraries, stacks, watch
 
 Outcome = Literal["ok", "not installed", "failed", "hang", "deadline"]
 _CHILD = Path(__file__).with_name("smoke_child.py")
+_VERSION = "import platform; print(platform.python_version())"
 _TAIL = 40  # lines of output kept as evidence
 _STACK_LIMIT = 20_000  # characters
 
@@ -37,11 +39,11 @@ class Smoke:
     install, import, answer or exit. ``left_behind`` counts processes that outlived the test and were killed.
     """
 
-    python: str
     modules: tuple[str, ...]
     outcome: Outcome
     phase: str
     asked: Answer | None = None
+    python: str = ""
     installer: str = ""
     install_seconds: float = 0.0
     import_seconds: float | None = None
@@ -101,48 +103,78 @@ def smoke(
     # Resolved, since the tested process runs elsewhere; the interpreter is not, for it may be a venv's link.
     with tempfile.TemporaryDirectory(prefix="smoke-", dir=directory.resolve(), ignore_cleanup_errors=True) as name:
         place = Path(name)
-        for part in ("home", "tmp", "empty", "stacks"):
-            (place / part).mkdir()
-        base = {
-            "PATH": "/usr/local/bin:/usr/bin:/bin",
-            "HOME": str(place / "home"),
-            "TMPDIR": str(place / "tmp"),
-            "LANG": "C.UTF-8",
-            "PYTHONNOUSERSITE": "1",
-        }
-        installer_env = {**base, "PIP_NO_CACHE_DIR": "1", **(environ or {}), "HOME": base["HOME"]}
+        base = private_environment(place)
+        version = run([interpreter, "-I", "-c", _VERSION], env=base, timeout=60).stdout.strip()
         made = make_environment(
-            interpreter.absolute(), wheel.resolve(), place / "env", installer_env, tuple(extra_pip_args)
+            interpreter.absolute(),
+            wheel.resolve(),
+            place / "env",
+            {**base, "PIP_NO_CACHE_DIR": "1", **(environ or {}), "HOME": base["HOME"]},
+            tuple(extra_pip_args),
         )
-        result = Smoke(
-            python=_version(interpreter, base),
-            modules=tuple(modules),
-            outcome="ok",
-            phase="install",
-            asked=answer,
-            installer=made.installer,
-            install_seconds=made.seconds,
-        )
-        if not made.ok:
-            diagnosis = diagnose_failure("install", made.output)
-            return replace(result, outcome="not installed", diagnosis=diagnosis, output=_tail(made.output))
-        task = {
-            "progress": str(place / "progress.jsonl"),
-            "modules": list(modules),
-            "build_info": build_info,
-            "answer": {"model": answer.model, "prompt": answer.prompt} if answer else None,
-        }
-        (place / "task.json").write_text(json.dumps(task))
-        return _try(result, made.python, place, {**base, **(child_environ or {})}, stall, deadline)
+        if made.ok:
+            tried = exercise(
+                made.python,
+                place,
+                modules=modules,
+                build_info=build_info,
+                answer=answer,
+                environ={**base, **(child_environ or {})},
+                stall=stall,
+                deadline=deadline,
+            )
+        else:
+            output = _shown(made.output, place)
+            tried = Smoke(
+                modules=tuple(modules),
+                outcome="not installed",
+                phase="install",
+                asked=answer,
+                diagnosis=diagnose_failure("install", output),
+                output=_tail(output),
+            )
+        return replace(tried, python=version, installer=made.installer, install_seconds=made.seconds)
 
 
-def _try(result: Smoke, python: Path, place: Path, env: Mapping[str, str], stall: float, deadline: float) -> Smoke:
+def private_environment(place: Path) -> dict[str, str]:
+    """A clean environment whose HOME and TMPDIR are below ``place``."""
+    for part in ("home", "tmp"):
+        (place / part).mkdir()
+    return {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "HOME": str(place / "home"),
+        "TMPDIR": str(place / "tmp"),
+        "LANG": "C.UTF-8",
+        "PYTHONNOUSERSITE": "1",
+    }
+
+
+def exercise(
+    python: Path,
+    place: Path,
+    *,
+    modules: Sequence[str],
+    build_info: bool,
+    answer: Answer | None,
+    environ: Mapping[str, str],
+    stall: float,
+    deadline: float,
+) -> Smoke:
+    """The test after the installation: ``python`` runs in the environment, ``place`` is a directory for its files."""
+    for part in ("empty", "stacks"):
+        (place / part).mkdir()
+    task = {
+        "progress": str(place / "progress.jsonl"),
+        "modules": list(modules),
+        "build_info": build_info,
+        "answer": {"model": answer.model, "prompt": answer.prompt} if answer else None,
+    }
+    (place / "task.json").write_text(json.dumps(task))
     events = _Events(place / "progress.jsonl")
-    argv = [str(python), "-I", "-X", "faulthandler", str(_CHILD), str(place / "task.json")]
     with (place / "output.txt").open("wb") as output:
         child = subprocess.Popen(
-            argv,
-            env={**env, "TRTLLM_BUILDER_SMOKE_STACKS": str(place / "stacks")},
+            [python, "-I", "-u", "-X", "faulthandler", _CHILD, place / "task.json"],
+            env={**environ, "TRTLLM_BUILDER_SMOKE_STACKS": str(place / "stacks")},
             cwd=place / "empty",
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -150,57 +182,51 @@ def _try(result: Smoke, python: Path, place: Path, env: Mapping[str, str], stall
             start_new_session=True,
         )
         tree = Tree(child.pid)
+        stack, left = "", 0
+        mapped: tuple[str, ...] = ()
         try:
             ending = watch(child, tree, stall=stall, deadline=deadline, phase=events.phase)
             tree.sample()
-            stack, mapped = ("", ()) if ending == "exited" else (stacks(tree, place / "stacks"), mapped_libraries(tree))
-            left = len(tree.alive()) if ending == "exited" else 0
+            if ending == "exited":
+                left = len(tree.alive())
+            else:
+                stack, mapped = stacks(tree, place / "stacks"), mapped_libraries(tree)
         finally:
             tree.end()
             child.wait()
     told = events.all()
-    text = redact(clean((place / "output.txt").read_text(errors="replace")))
-    result = replace(
-        _with_events(result, told),
+    text = _shown((place / "output.txt").read_text(errors="replace"), place)
+    started = Smoke(
+        modules=tuple(modules),
+        outcome="ok",
         phase=events.phase() or "import",
+        asked=answer,
         left_behind=left,
-        stack=redact(clean(stack))[-_STACK_LIMIT:],
+        stack=_shown(stack, place)[-_STACK_LIMIT:],
         output=_tail(text),
     )
-    return _concluded(result, ending, told, text, mapped, child.returncode, stall=stall, deadline=deadline)
-
-
-def _concluded(
-    result: Smoke,
-    ending: Ending,
-    events: list[dict[str, Any]],
-    text: str,
-    mapped: tuple[str, ...],
-    status: int,
-    *,
-    stall: float,
-    deadline: float,
-) -> Smoke:
+    reached = _with_events(started, told)
     if ending == "hang":
-        return replace(
-            result, outcome="hang", diagnosis=diagnose_hang(result.phase, result.stack, mapped, seconds=stall)
-        )
+        found = diagnose_hang(reached.phase, reached.stack, mapped, seconds=stall)
+        return replace(reached, outcome="hang", diagnosis=found)
     if ending == "deadline":
-        return replace(result, outcome="deadline", diagnosis=diagnose_deadline(result.phase, seconds=deadline))
+        return replace(reached, outcome="deadline", diagnosis=diagnose_deadline(reached.phase, seconds=deadline))
+    return _exited(reached, told, text, child.returncode, place)
+
+
+def _exited(result: Smoke, events: list[dict[str, Any]], text: str, status: int, place: Path) -> Smoke:
     error = next((event for event in events if event["event"] == "error"), None)
     if error:
-        trace = redact(clean(str(error.get("traceback", ""))))
-        # The exception first: what the wheel printed before may mention libraries that it did without.
-        message = f"{error.get('type')}: {error.get('message')}"
-        found = diagnose_failure(result.phase, redact(clean(f"{trace}\n{message}")), status=status)
+        # Not the output: what the wheel printed before may name libraries that it did well without.
+        trace = _shown(str(error["traceback"]), place)
+        found = diagnose_failure(result.phase, trace)
         return replace(result, outcome="failed", diagnosis=found, stack=trace[-_STACK_LIMIT:])
     if status != 0:
         return replace(result, outcome="failed", diagnosis=diagnose_failure(result.phase, text, status=status))
     if result.phase != "exit":
         what = "The process ended without an error before it was through."
-        return replace(
-            result, outcome="failed", diagnosis=Diagnosis("ended-early", what, "The wheel's code calls os._exit.")
-        )
+        early = Diagnosis("ended-early", what, "Look for os._exit in the wheel's code, or in what it calls.")
+        return replace(result, outcome="failed", diagnosis=early)
     return result
 
 
@@ -237,11 +263,10 @@ class _Events:
         return self.last
 
 
-def _version(interpreter: Path, env: Mapping[str, str]) -> str:
-    from trtllm_builder.process import run
-
-    code = "import platform; print(platform.python_version())"
-    return run([interpreter, "-I", "-c", code], env=env, timeout=30).stdout.strip() or os.fspath(interpreter)
+def _shown(text: str, place: Path) -> str:
+    """Safe to show and keep, and without the temporary directory that nobody will find again."""
+    site = re.escape(str(place)) + r"/env/lib/python[\d.]+/site-packages/"
+    return redact(clean(re.sub(site, "", text))).replace(str(place), "(smoke)")
 
 
 def _tail(text: str) -> str:

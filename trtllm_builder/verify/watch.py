@@ -12,6 +12,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -21,6 +22,7 @@ from trtllm_builder.process import end_group, read_stat
 _TICKS = os.sysconf("SC_CLK_TCK")
 _IDLE_CPU = 0.01  # of one core
 _IDLE_IO = 4096  # bytes
+_END_LIMIT = 5.0  # seconds; a process blocked in the kernel may take longer, and is left
 _INTERESTING = re.compile(r"/([^/]*(?:mpi|pmix|nccl|ucp|ucs|nvshmem|libcuda|nvidia-ml|tensorrt_llm)[^/]*\.so[^/]*)$")
 Ending = Literal["exited", "hang", "deadline"]
 
@@ -67,14 +69,15 @@ class Tree:
         return sorted(living, key=lambda pid: (pid != self.leader, pid))
 
     def end(self) -> None:
-        """Kills the group of the leader and whatever else of the tree still lives."""
+        """Kills the group of the leader and whatever else of the tree still lives; waits until they are gone."""
         self.sample()
         end_group(self.leader, grace=0.5)
-        for pid in self.alive():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        until = time.monotonic() + _END_LIMIT
+        while (left := self.alive()) and time.monotonic() < until:
+            for pid in left:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.01)
 
 
 def watch(
