@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import configparser
-import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from git import Repo
-from git.config import GitConfigParser
-from git.exc import GitError
+from git.exc import GitCommandError, GitError
 from git.objects import Blob
 
 from trtllm_builder.errors import SourceError, Where
@@ -20,7 +17,7 @@ from trtllm_builder.text import clean, redact
 
 _GITLINK = 0o160000
 _LINK = 0o120000
-_SECTION = re.compile(r'submodule "(?P<name>.*)"\Z', re.DOTALL)
+_KEY = re.compile(r"submodule\.(?P<name>.*)\.(?P<key>[a-z0-9-]+)\Z", re.DOTALL)
 _LARGEST = 256 * 1024
 
 
@@ -50,41 +47,33 @@ def read_submodules(repository: Path, base: Url, git: Git) -> Submodules:
     try:
         with Repo(repository) as repo:
             repo.git.update_environment(**git.environment())
-            links, listed = _read(repo)
+            links = {
+                str(path): entry.hexsha for (path, _), entry in repo.index.entries.items() if entry.mode == _GITLINK
+            }
+            # From the commit: in the work tree .gitmodules could be a link by now.
+            tree = repo.head.commit.tree
+            blob = tree / ".gitmodules" if ".gitmodules" in tree else None
+            if blob and (not isinstance(blob, Blob) or blob.mode == _LINK or blob.size > _LARGEST):
+                raise _refused("it is not a plain file of reasonable size")
+            sections = _sections(repo, blob.hexsha) if blob else {}
     except (GitError, ValueError, OSError) as error:
         what = f"the commit in {repository} cannot be read: {clean(str(error))[:200]}"
         raise SourceError(what, remedy="unset GIT_ variables, then run again with --rebuild") from error
-    if listed is None:
-        return Submodules(
-            (), tuple(f"{clean(path)} is a submodule that no .gitmodules names; left empty" for path in links)
-        )
-    return _select(_sections(listed), links, base)
+    return _select(sections, links, base)
 
 
-def _read(repo: Repo) -> tuple[dict[str, str], bytes | None]:
-    """Gitlinks by path, and .gitmodules: from the commit, for in the work tree it could be a link by now."""
-    links = {str(path): entry.hexsha for (path, _), entry in repo.index.entries.items() if entry.mode == _GITLINK}
-    tree = repo.head.commit.tree
-    if ".gitmodules" not in tree:
-        return links, None
-    blob = tree / ".gitmodules"
-    if not isinstance(blob, Blob) or blob.mode == _LINK or blob.size > _LARGEST:
-        raise _refused("it is not a plain file of reasonable size")
-    return links, blob.data_stream.read()
-
-
-def _sections(data: bytes) -> dict[str, dict[str, str]]:
+def _sections(repo: Repo, blob: str) -> dict[str, dict[str, str]]:
+    """``{name: {key: value}}``, read by git itself; the last of several values counts, as for git."""
     try:
-        data.decode("utf-8")
-        parser = GitConfigParser(io.BytesIO(data), read_only=True, merge_includes=False)
-        parser.read()
-        found: dict[str, dict[str, str]] = {}
-        for section in parser.sections():
-            match = _SECTION.match(section)
-            if match:
-                found[match["name"]] = {key.lower(): str(value) for key, value in parser.items(section)}
-    except (configparser.Error, ValueError, AttributeError, KeyError) as error:
-        raise _refused(f"it cannot be read ({clean(str(error))[:120]})") from error
+        listed = repo.git.config("--null", "--list", "--blob", blob)
+    except GitCommandError as error:
+        raise _refused(f"git cannot read it ({clean(str(error.stderr).strip())[:120]})") from error
+    found: dict[str, dict[str, str]] = {}
+    for pair in listed.split("\0"):
+        name, _, value = pair.partition("\n")
+        match = _KEY.match(name)
+        if match:
+            found.setdefault(match["name"], {})[match["key"]] = value
     return found
 
 
