@@ -131,7 +131,7 @@ RULES = (
     ),
     _rule(
         "not-found",
-        r"repository .* not found",
+        r"repository (?:.* )?not found",
         r"does not appear to be a git repository",
         r"not found: did you run git update-server-info",
         r"returned error: 404",

@@ -78,8 +78,11 @@ class Client:
         """
         kept = dict(headers)
         for _ in range(_REDIRECTS):
+            plain = parse_url(url)
+            if plain.scheme not in ("https", "http"):
+                raise TransportError("refused", f"{_shown(url)} is not an https URL", remedy="check the LFS server")
             try:
-                request = urllib.request.Request(parse_url(url).text, data=body, headers=kept)  # noqa: S310 - parse_url
+                request = urllib.request.Request(plain.text, data=body, headers=kept)  # noqa: S310 - just checked
                 answer: Answer = self._opener(url).open(request, timeout=_STALL)
                 return answer
             except urllib.error.HTTPError as error:
