@@ -10,7 +10,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def shipped(kind: str) -> Path:
-    """Directory of the shipped ``profiles`` or ``patches``: inside an installed package, else beside it in a checkout."""
+    """Directory of the shipped ``profiles`` or ``patches``: in an installed package, else beside it in a checkout."""
     inside = _PACKAGE / "_data" / kind
     return inside if inside.is_dir() else _PACKAGE.parent / kind
 

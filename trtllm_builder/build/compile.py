@@ -18,6 +18,7 @@ from trtllm_builder.process import run as run_process
 from trtllm_builder.repro.wheel_writer import sha256_of
 from trtllm_builder.units import format_size
 from trtllm_builder.upstream.flags_help import compare_help
+from trtllm_builder.upstream.generated import generated_trees
 
 # What the compilers, CMake, ninja, make, pip and Python say when they fail; the first such lines are nearest the cause.
 _TELLING = re.compile(
@@ -141,7 +142,7 @@ def _distrust_generated(run: Run) -> None:
     if complete:
         return
     root = run.workspace.source.resolve()
-    for directory in run.material.probe.generated_trees:
+    for directory in generated_trees(run.material.probe):
         path = (root / directory).resolve()
         if path.is_dir() and path.is_relative_to(root) and path != root:
             shutil.rmtree(path)

@@ -101,11 +101,11 @@ def resolve(
         out=str(request.out),
         python=Value(str(interpreter.path) if interpreter else f"python{profile.python}", origin(profile, "python")),
         python_version=interpreter.version if interpreter else profile.python,
-        toolkit=Value(_toolkit(survey), f"{origin(profile, 'cuda')}; {survey.toolkit.reason}"),
+        toolkit=Value(_toolkit(survey), f"{origin(profile, 'cuda.toolkit')}; {survey.toolkit.reason}"),
         toolkit_version=cuda,
         tensorrt=Value(
             f"{tensorrt.version} in {tensorrt.root}" if tensorrt else survey.tensorrt.origin,
-            f"{origin(profile, 'tensorrt')}; {survey.tensorrt.reason}",
+            f"{origin(profile, 'tensorrt.root')}; {survey.tensorrt.reason}",
         ),
         tools=tuple(
             PlannedTool(tool.name, tool.version, str(tool.path) if tool.path else None, tool.origin, tool.reason)
@@ -187,7 +187,7 @@ def _environment(request: Request, survey: Survey, probe: Probe, cuda: str, epoc
     settings.append(Setting("PATH", _path(survey, root), "tools of this plan, then the system's"))
     if profile.build.ccache.enabled:
         directory = Path(profile.build.ccache.dir) if profile.build.ccache.dir else place.caches / "ccache"
-        settings += world.compile_cache(directory, profile.build.ccache.max_size, root, origin(profile, "build.ccache"))
+        settings += world.compile_cache(directory, profile.build.ccache.max_size, root, origin(profile, "build.ccache.max_size"))
     if epoch is not None:
         settings.append(Setting("SOURCE_DATE_EPOCH", str(epoch), "time of the commit"))
     # Some releases rewrite requirements.txt for CUDA 12 when this variable says so, and only then.

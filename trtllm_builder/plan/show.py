@@ -20,6 +20,8 @@ def _row(name: str, value: str, origin: str = "") -> str:
 
 
 def _range(estimate: Estimate, sizes: bool) -> str:
+    if not estimate.high:
+        return "not known"
     show = format_size if sizes else format_duration
     return f"{show(estimate.low)} to {show(estimate.high)}"
 
