@@ -5,11 +5,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import subprocess
+import sys
+import sysconfig
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+
+from trtllm_builder.verify.smoke import Answer, Smoke, exercise, private_environment
 
 DATA = Path(__file__).parents[2] / "data" / "fatbin"
 INIT = "from .version import __version__\nfrom .llm import LLM\n"
@@ -22,8 +26,11 @@ class LLM:
 """
 BINDINGS = "class BuildInfo:\n    ENABLE_MULTI_DEVICE = 0\n"
 
+ASK = Answer("model", "abc", "model:cba")
+
 MakeWheel = Callable[..., Path]
 MakeLibrary = Callable[..., bytes]
+Try = Callable[..., Smoke]
 
 
 @pytest.fixture
@@ -100,3 +107,37 @@ def make_library(tmp_path_factory: pytest.TempPathFactory) -> MakeLibrary:
 
     made: dict[object, bytes] = {}
     return make
+
+
+@pytest.fixture
+def attempt(tmp_path: Path, make_wheel: Callable[..., Path]) -> Try:
+    """Unpacks a toy wheel into an environment made by hand and exercises it."""
+
+    def run(
+        members: dict[str, str] | None = None,
+        *,
+        answer: Answer | None = ASK,
+        stall: float = 20.0,
+        deadline: float = 30.0,
+        build_info: bool = True,
+    ) -> Smoke:
+        env = tmp_path / "env"
+        site = env / "lib" / f"python{sysconfig.get_python_version()}" / "site-packages"
+        site.mkdir(parents=True)
+        (env / "bin").mkdir()
+        (env / "bin" / "python").symlink_to(sys._base_executable)  # type: ignore[attr-defined]
+        (env / "pyvenv.cfg").write_text(f"home = {Path(sys._base_executable).parent}\n")  # type: ignore[attr-defined]
+        with zipfile.ZipFile(make_wheel(members)) as archive:
+            archive.extractall(site)
+        return exercise(
+            env / "bin" / "python",
+            tmp_path,
+            modules=("tensorrt_llm",),
+            build_info=build_info,
+            answer=answer,
+            environ=private_environment(tmp_path),
+            stall=stall,
+            deadline=deadline,
+        )
+
+    return run
