@@ -122,18 +122,23 @@ def _look(operation: model.Operation, patch: PatchSet, tree: Tree) -> list[_Look
 def _everywhere(
     operation: model.PythonRetargetImport | model.PythonTolerateImport, patch: PatchSet, tree: Tree
 ) -> list[_Look]:
-    words = {operation.module} if isinstance(operation, model.PythonTolerateImport) else {*operation.modules}
     if isinstance(operation, model.PythonRetargetImport):
-        words.add(operation.to)
-    # Parsing takes a hundred times as long as looking for a word.
-    last = [word.rpartition(".")[2].encode() for word in words]
-    left_out = operation.except_ if isinstance(operation, model.PythonRetargetImport) else ()
+        modules, left_out = [*operation.modules, operation.to], operation.except_
+    else:
+        modules, left_out = [operation.module], ()
     looks = []
     for path in sorted({path for pattern in operation.files for path in tree.glob(pattern)} - {*left_out}):
         file = tree.read(path)
-        if file.data is not None and any(word in file.data for word in last):
+        if file.data is not None and any(_may_import(file.data, path, module) for module in modules):
             looks.append(_edit(operation, patch, tree, file))
     return looks
+
+
+def _may_import(data: bytes, path: str, module: str) -> bool:
+    # Parsing takes a hundred times as long as looking for words. A relative import does not name its own package.
+    first, _, rest = module.partition(".")
+    last = rest.rpartition(".")[2] or first
+    return last.encode() in data and (first.encode() in data or path.startswith(first + "/"))
 
 
 def _edit(operation: model.Operation, patch: PatchSet, tree: Tree, file: File) -> _Look:

@@ -1,0 +1,147 @@
+"""``trtllm-build patches``: list the sets, check a checkout against them, apply them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from trtllm_builder.patching.results import PatchPlan
+    from trtllm_builder.patching.sets import PatchSet
+
+app = typer.Typer(no_args_is_help=True, help="Patch sets: what each would change in a checkout, and changing it.")
+
+Tree = Annotated[Path, typer.Argument(metavar="DIR", exists=True, file_okay=False, help="A TensorRT-LLM checkout.")]
+Names = Annotated[
+    list[str],
+    typer.Option("--patch", "--set-name", metavar="NAME", help="A set; may be repeated. Without it: all shipped sets."),
+]
+Dirs = Annotated[
+    list[Path],
+    typer.Option("--patch-dir", metavar="DIR", exists=True, file_okay=False, help="Look for sets here first."),
+]
+Facts = Annotated[
+    list[str],
+    typer.Option(
+        "--fact", metavar="NAME=VALUE", help="A CMake option of the build, for sets that ask: BUILD_DEEP_EP=OFF."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
+Diff = Annotated[bool, typer.Option("--diff", help="Only the unified diff, for git apply or patch -p1.")]
+
+
+@app.command("list")
+def list_sets(patch_dir: Dirs = [], as_json: Json = False) -> None:  # noqa: B006
+    """Which patch sets there are, and where each is found."""
+    from trtllm_builder.patching.sets import find_sets, load_set, set_dirs
+
+    dirs = set_dirs(patch_dir)
+    found = [load_set(name, dirs) for name in find_sets(dirs)]
+    if as_json:
+        sets = [
+            {"name": one.name, "path": str(one.path), "digest": one.digest, "description": one.description}
+            for one in found
+        ]
+        _echo_json({"command": "list", "sets": sets})
+        return
+    for one in found:
+        typer.echo(f"{one.name}  {one.path}\n    {one.description}")
+
+
+@app.command()
+def check(
+    tree: Tree,
+    names: Names = [],  # noqa: B006
+    patch_dir: Dirs = [],  # noqa: B006
+    facts: Facts = [],  # noqa: B006
+    as_json: Json = False,
+    diff: Diff = False,
+) -> None:
+    """What the sets would change in DIR, or that they do not fit it (exit status 5). Writes nothing."""
+    _show(_plan(tree, names, patch_dir, facts), "check", as_json, diff)
+
+
+@app.command()
+def apply(
+    tree: Tree,
+    names: Names = [],  # noqa: B006
+    patch_dir: Dirs = [],  # noqa: B006
+    facts: Facts = [],  # noqa: B006
+    as_json: Json = False,
+    diff: Diff = False,
+) -> None:
+    """Change DIR as the sets say: all of it or nothing. A second time changes nothing."""
+    from trtllm_builder.patching import sets
+
+    result = sets.apply(_plan(tree, names, patch_dir, facts), tree)
+    _show(result.plan, "apply", as_json, diff)
+
+
+def _plan(tree: Path, names: list[str], patch_dir: list[Path], facts: list[str]) -> PatchPlan:
+    from trtllm_builder.patching import sets
+
+    chosen = _sets(names, patch_dir)
+    if any(one.name == "single-device" for one in chosen):
+        _refuse_prebuilt(tree)
+    return sets.check(chosen, tree, _facts(facts))
+
+
+def _refuse_prebuilt(tree: Path) -> None:
+    """No patch takes MPI out of an archive: before 0.19 such a tree is refused, with exit status 4."""
+    from trtllm_builder.upstream.probe import probe
+
+    if (tree / "scripts" / "build_wheel.py").is_file():
+        refusal = probe(tree).refusal()
+        if refusal is not None:
+            raise refusal
+
+
+def _sets(names: list[str], patch_dir: list[Path]) -> list[PatchSet]:
+    from trtllm_builder.data import shipped
+    from trtllm_builder.patching.sets import find_sets, load_set, set_dirs
+
+    dirs = set_dirs(patch_dir)
+    return [load_set(name, dirs) for name in names or find_sets([shipped("patches")])]
+
+
+def _facts(texts: list[str]) -> dict[str, str]:
+    from trtllm_builder.errors import UsageError
+
+    facts: dict[str, str] = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator or not name.isidentifier():
+            raise UsageError(f"--fact {text!r} is not NAME=VALUE", remedy="write --fact BUILD_DEEP_EP=OFF")
+        if facts.setdefault(name, value) != value:
+            raise UsageError(f"--fact {name} is given twice, as {facts[name]} and as {value}")
+    return facts
+
+
+def _show(plan: PatchPlan, command: str, as_json: bool, diff: bool) -> None:
+    from trtllm_builder.text import clean
+
+    if as_json:
+        _echo_json({"command": command, **plan.to_json()})
+        return
+    if diff:
+        # A checkout's own bytes: raw for a pipe, harmless on a terminal.
+        if sys.stdout.isatty():
+            typer.echo(clean(plan.diff), nl=False)
+        else:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(plan.diff.encode("utf-8", "surrogateescape"))
+        return
+    for one in plan.sets:
+        typer.echo(f"{one.name}: {one.status} ({clean(one.reason)})")
+        for operation in one.operations:
+            typer.echo(f"    {operation.id}: {operation.status} ({clean(operation.reason)})")
+    done = {"check": "to change", "apply": "changed"}[command]
+    typer.echo(f"{len(plan.changes)} files {done}" + "".join(f"\n    {clean(change.path)}" for change in plan.changes))
+
+
+def _echo_json(document: dict[str, object]) -> None:
+    typer.echo(json.dumps({"schema": 1, **document}, indent=2))
