@@ -37,7 +37,8 @@ class Upstream:
 
     @property
     def wheel(self) -> Path:
-        (wheel,) = (self.checkout / "build").glob("*.whl")
+        """Put aside when it was built, since later builds in this checkout replace theirs."""
+        (wheel,) = (self.checkout.parent / "wheel").glob("*.whl")
         return wheel
 
     def argv(self, *words: str) -> list[str]:
@@ -117,6 +118,7 @@ def _built(new_upstream: Callable[[], Upstream], *words: str) -> Upstream:
     upstream = new_upstream()
     done = upstream.quick(*words)
     assert done.ok, everything(done)
+    (upstream.checkout / "build").rename(upstream.checkout.parent / "wheel")
     return upstream
 
 
@@ -138,7 +140,7 @@ def packed(multi: Upstream, tmp_path: Path) -> Iterator[Upstream]:
     kept = {multi.build_dir: tmp_path / "build", multi.generated: tmp_path / "generated"}
     for directory, copy in kept.items():
         shutil.copytree(directory, copy, symlinks=True)
-    excluded = [word for name in ("/cpp/build", "fmha_v2_cu", "version.h", "/build") for word in ("-e", name)]
+    excluded = [word for name in ("/cpp/build", "fmha_v2_cu", "version.h") for word in ("-e", name)]
     multi.git("clean", "-fdxq", *excluded)
     yield multi
     multi.git("checkout", "--quiet", ".")

@@ -11,9 +11,9 @@ pytestmark = pytest.mark.integration
 NO_WHEEL = ("--skip_building_wheel", "--skip-stubs")
 
 
-def test_unpatched_wheel_is_multi_device_and_not_for_upload(multi, single, single_site):
-    assert multi.wheel.name.startswith("tensorrt_llm-0.0.0+canary-")
-    assert multi.wheel.name.endswith("-linux_x86_64.whl")
+def test_the_wheel_is_not_for_upload_and_still_wants_mpi4py(single, single_site):
+    assert single.wheel.name.startswith("tensorrt_llm-0.0.0+canary-")
+    assert single.wheel.name.endswith("-linux_x86_64.whl")
     metadata = (single_site.directory / "tensorrt_llm-0.0.0+canary.dist-info/METADATA").read_text()
     assert "Classifier: Private :: Do Not Upload" in metadata
     assert "Requires-Dist: mpi4py" in metadata

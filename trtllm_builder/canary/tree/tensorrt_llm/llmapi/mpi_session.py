@@ -33,7 +33,11 @@ class MpiSession(abc.ABC):
         raise NotImplementedError()
 
     @abc.abstractmethod
-    def shutdown(self):
+    def shutdown(self, wait=True):
+        raise NotImplementedError()
+
+    @abc.abstractmethod
+    def abort(self):
         raise NotImplementedError()
 
 
@@ -47,10 +51,13 @@ class MpiPoolSession(MpiSession):
     def submit(self, task, *args, **kwargs):
         return [self.mpi_pool.submit(task, *args, **kwargs) for _ in range(self.n_workers)]
 
-    def shutdown(self):
+    def shutdown(self, wait=True):
         if self.mpi_pool is not None:
-            self.mpi_pool.shutdown(wait=True)
+            self.mpi_pool.shutdown(wait=wait)
             self.mpi_pool = None
+
+    def abort(self):
+        self.shutdown(wait=False)
 
     def _start_mpi_pool(self):
         env = {key: value for key, value in os.environ.items() if key.startswith(("TRTLLM", "TLLM"))}
