@@ -36,11 +36,14 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from mmap import mmap
-from typing import Literal
+from typing import BinaryIO, Literal
 
 Kind = Literal["ptx", "cubin", "lto", "other"]
 Compression = Literal["none", "lz4", "zstd"]
 
+Source = bytes | bytearray | memoryview | mmap | BinaryIO
+
+_BUFFERS = (bytes, bytearray, memoryview, mmap)
 _MAGIC = 0xBA55ED50
 _FRAME = struct.Struct("<IHHQ")
 _ENTRY = struct.Struct("<HHIQIIHHIIIQQQ")
@@ -77,19 +80,21 @@ class Entry:
         return f"{'sm' if self.kind == 'cubin' else 'compute'}_{self.sm}{self.suffix}"
 
 
-def read_fatbin(data: bytes | bytearray | memoryview | mmap, start: int = 0, end: int | None = None) -> Iterator[Entry]:
-    """The entries of the frames in ``data[start:end]``, in order; reads headers only, so an mmap costs a few pages.
+def read_fatbin(data: Source, start: int = 0, end: int | None = None) -> Iterator[Entry]:
+    """The entries of the frames from ``start`` to ``end``, in order. Only headers are read: a stream (seekable, binary)
+    costs a few kilobytes whatever its size.
 
     Raises FatbinError where the bytes do not fit the format.
     """
-    limit = len(data) if end is None else end
-    if not 0 <= start <= limit <= len(data):
+    walk = _Walk(data)
+    limit = walk.size if end is None else end
+    if not 0 <= start <= limit <= walk.size:
         raise FatbinError("the section lies outside the file", start)
     offset, count = start, 0
-    while (offset := _skip_padding(data, offset, limit)) < limit:
-        body, frame_end = _frame(data, offset, limit)
+    while (offset := walk.skip_padding(offset, limit)) < limit:
+        body, frame_end = walk.frame(offset, limit)
         while body < frame_end:
-            entry, body = _entry(data, body, frame_end)
+            entry, body = walk.entry(body, frame_end)
             count += 1
             if count > _MAX_ENTRIES:
                 raise FatbinError(f"more than {_MAX_ENTRIES} entries", body)
@@ -97,53 +102,64 @@ def read_fatbin(data: bytes | bytearray | memoryview | mmap, start: int = 0, end
         offset = frame_end
 
 
-def _skip_padding(data: bytes | bytearray | memoryview | mmap, offset: int, limit: int) -> int:
-    step = 4096
-    while offset < limit:
-        window = bytes(data[offset : min(offset + step, limit)])
-        rest = window.lstrip(b"\0")
-        if rest:
-            return offset + len(window) - len(rest)
-        offset += len(window)
-        step = 1 << 20
-    return limit
+class _Walk:
+    def __init__(self, data: Source) -> None:
+        self.data = data
+        self.size = len(data) if isinstance(data, _BUFFERS) else data.seek(0, 2)
 
+    def at(self, offset: int, size: int) -> bytes:
+        if isinstance(self.data, _BUFFERS):
+            return bytes(self.data[offset : offset + size])
+        self.data.seek(offset)
+        return self.data.read(size)
 
-def _frame(data: bytes | bytearray | memoryview | mmap, offset: int, limit: int) -> tuple[int, int]:
-    if limit - offset < _FRAME.size:
-        raise FatbinError("a frame header is cut off", offset)
-    magic, version, header, size = _FRAME.unpack_from(data, offset)
-    if magic != _MAGIC:
-        raise FatbinError(f"expected the magic number {_MAGIC:#x}, found {magic:#x}", offset)
-    if version != 1 or header < _FRAME.size:
-        raise FatbinError(f"frame version {version} with a header of {header} bytes is not known", offset)
-    if header + size > limit - offset:
-        raise FatbinError(f"a frame of {size} bytes goes beyond its section", offset)
-    return offset + header, offset + header + size
+    def skip_padding(self, offset: int, limit: int) -> int:
+        step = _FRAME.size
+        while offset < limit:
+            window = self.at(offset, min(step, limit - offset))
+            rest = window.lstrip(b"\0")
+            if rest or not window:
+                return offset + len(window) - len(rest)
+            offset += len(window)
+            step = 1 << 20
+        return limit
 
+    def frame(self, offset: int, limit: int) -> tuple[int, int]:
+        head = self.at(offset, min(_FRAME.size, limit - offset))
+        if len(head) < _FRAME.size:
+            raise FatbinError("a frame header is cut off", offset)
+        magic, version, header, size = _FRAME.unpack(head)
+        if magic != _MAGIC:
+            raise FatbinError(f"expected the magic number {_MAGIC:#x}, found {magic:#x}", offset)
+        if version != 1 or header < _FRAME.size:
+            raise FatbinError(f"frame version {version} with a header of {header} bytes is not known", offset)
+        if header + size > limit - offset:
+            raise FatbinError(f"a frame of {size} bytes goes beyond its section", offset)
+        return offset + header, offset + header + size
 
-def _entry(data: bytes | bytearray | memoryview | mmap, offset: int, limit: int) -> tuple[Entry, int]:
-    if limit - offset < _ENTRY.size:
-        raise FatbinError("an entry header is cut off", offset)
-    kind, _, header, padded, packed, _, _, _, sm, _, _, flags, _, unpacked = _ENTRY.unpack_from(data, offset)
-    if header < _ENTRY.size:
-        raise FatbinError(f"an entry header of {header} bytes is too short", offset)
-    if header + padded > limit - offset:
-        raise FatbinError(f"an entry of {padded} bytes goes beyond its frame", offset)
-    compression: Compression = "zstd" if flags & _ZSTD else "lz4" if flags & _LZ4 else "none"
-    if compression == "none":
-        packed, unpacked = padded, padded
-    elif packed > padded:
-        raise FatbinError(f"an entry says {packed} bytes but has room for {padded}", offset)
-    if not 0 < sm < 10_000:
-        raise FatbinError(f"an entry is for SM {sm}", offset)
-    entry = Entry(
-        kind=_KINDS.get(kind, "other"),
-        sm=sm,
-        suffix="f" if flags & _FAMILY else "a" if flags & _SPECIFIC else "",
-        compression=compression,
-        offset=offset + header,
-        size=packed,
-        unpacked=unpacked,
-    )
-    return entry, offset + header + padded
+    def entry(self, offset: int, limit: int) -> tuple[Entry, int]:
+        head = self.at(offset, min(_ENTRY.size, limit - offset))
+        if len(head) < _ENTRY.size:
+            raise FatbinError("an entry header is cut off", offset)
+        kind, _, header, padded, packed, _, _, _, sm, _, _, flags, _, unpacked = _ENTRY.unpack(head)
+        if header < _ENTRY.size:
+            raise FatbinError(f"an entry header of {header} bytes is too short", offset)
+        if header + padded > limit - offset:
+            raise FatbinError(f"an entry of {padded} bytes goes beyond its frame", offset)
+        compression: Compression = "zstd" if flags & _ZSTD else "lz4" if flags & _LZ4 else "none"
+        if compression == "none":
+            packed, unpacked = padded, padded
+        elif packed > padded:
+            raise FatbinError(f"an entry says {packed} bytes but has room for {padded}", offset)
+        if not 0 < sm < 10_000:
+            raise FatbinError(f"an entry is for SM {sm}", offset)
+        entry = Entry(
+            kind=_KINDS.get(kind, "other"),
+            sm=sm,
+            suffix="f" if flags & _FAMILY else "a" if flags & _SPECIFIC else "",
+            compression=compression,
+            offset=offset + header,
+            size=packed,
+            unpacked=unpacked,
+        )
+        return entry, offset + header + padded

@@ -42,7 +42,7 @@ def make_environment(
     """Makes ``directory`` an environment of ``interpreter`` and installs ``wheel``, bytecode compiled.
 
     uv does it when it is on env's PATH, unless env configures only pip's index, which uv would not read.
-    Never raises for a failed installation; OSError when the interpreter cannot be run.
+    A failed installation is a result, not an error.
     """
     began = time.monotonic()
     uv = shutil.which("uv", path=env.get("PATH"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -64,7 +63,7 @@ class Library:
 
 
 def read_library(path: str, stream: BinaryIO, expectation: Expectation) -> Library:
-    """``stream`` is a real open file (it is mapped). A broken file gives a Library with ``error``."""
+    """``stream`` is binary and seekable. A broken file gives a Library with ``error``."""
     size = stream.seek(0, 2)
     try:
         elf = read_elf(stream)
@@ -86,15 +85,11 @@ def read_library(path: str, stream: BinaryIO, expectation: Expectation) -> Libra
 
 
 def _entries(elf: Elf, stream: BinaryIO) -> list[tuple[bool, Entry]]:
-    sections = [section for section in elf.named(*_SECTIONS) if section.size]
-    if not sections:
-        return []
-    with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return [
-            (section.name == ".nv_fatbin", entry)
-            for section in sections
-            for entry in read_fatbin(data, section.offset, section.offset + section.size)
-        ]
+    return [
+        (section.name == ".nv_fatbin", entry)
+        for section in elf.named(*_SECTIONS)
+        for entry in read_fatbin(stream, section.offset, section.offset + section.size)
+    ]
 
 
 def _targets(entries: list[tuple[bool, Entry]]) -> tuple[Target, ...]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from trtllm_builder.process import run
+from trtllm_builder.errors import HostError
+from trtllm_builder.process import Completed, run
 from trtllm_builder.text import clean, redact
 from trtllm_builder.verify.diagnose import Diagnosis, diagnose_deadline, diagnose_failure, diagnose_hang
 from trtllm_builder.verify.environment import make_environment
@@ -97,14 +98,14 @@ def smoke(
     ``environ`` (package index, proxies) reaches the installer only, ``child_environ`` the tested code only; HOME and
     TMPDIR are private and everything else is clean. ``deadline`` is the ceiling in seconds for each of import, answer
     and exit; ``stall`` seconds without CPU and I/O are a hang. ``build_info`` reads BuildInfo.ENABLE_MULTI_DEVICE.
-    Never raises for what the wheel does; OSError when the interpreter cannot be run.
+    Never raises for what the wheel does; HostError when the interpreter cannot be run.
     """
     directory.mkdir(parents=True, exist_ok=True)
     # Resolved, since the tested process runs elsewhere; the interpreter is not, for it may be a venv's link.
     with tempfile.TemporaryDirectory(prefix="smoke-", dir=directory.resolve(), ignore_cleanup_errors=True) as name:
         place = Path(name)
         base = private_environment(place)
-        version = run([interpreter, "-I", "-c", _VERSION], env=base, timeout=60).stdout.strip()
+        version = _python_version(interpreter, base)
         made = make_environment(
             interpreter.absolute(),
             wheel.resolve(),
@@ -261,6 +262,19 @@ class _Events:
             self.size = size
             self.last = next((e["phase"] for e in reversed(self.all()) if e["event"] == "phase"), "")
         return self.last
+
+
+def _python_version(interpreter: Path, env: Mapping[str, str]) -> str:
+    try:
+        asked = run([interpreter, "-I", "-c", _VERSION], env=env, timeout=60)
+    except OSError as error:
+        asked = Completed((), 127, "", error.strerror or str(error))
+    if not asked.ok:
+        raise HostError(
+            f"{interpreter} cannot be run as a Python interpreter: {asked.last_line}",
+            remedy="Give the path of a Python 3.10 or newer with --python.",
+        )
+    return asked.stdout.strip()
 
 
 def _shown(text: str, place: Path) -> str:

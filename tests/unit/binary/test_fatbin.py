@@ -51,7 +51,9 @@ def test_several_frames_with_padding_between(tmp_path: Path) -> None:
     file = tmp_path / "library"
     file.write_bytes(b"x" * 100 + section + b"y" * 100)
     with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        assert len(list(read_fatbin(data, 100, 100 + len(section)))) == 8
+        mapped = list(read_fatbin(data, 100, 100 + len(section)))
+        assert len(mapped) == 8
+        assert list(read_fatbin(stream, 100, 100 + len(section))) == mapped
 
 
 def test_nothing_is_no_error() -> None:

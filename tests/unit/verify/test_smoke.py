@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from trtllm_builder.errors import HostError
 from trtllm_builder.process import group_members
-from trtllm_builder.verify.smoke import Smoke
+from trtllm_builder.verify.smoke import Smoke, smoke
 from trtllm_builder.verify.watch import Tree
 
 Try = Callable[..., Smoke]
@@ -76,3 +77,9 @@ def test_a_tree_counts_its_dead() -> None:
     assert cpu >= 1000 / os.sysconf("SC_CLK_TCK")
     assert io >= 5000
     assert tree.alive() == [pid for pid in tree.alive() if pid != 2**22 + 1]
+
+
+def test_an_interpreter_that_is_none(make_wheel: Callable[..., Path], tmp_path: Path) -> None:
+    for program in ("/nonexistent/python", "/bin/false"):
+        with pytest.raises(HostError, match="cannot be run as a Python interpreter"):
+            smoke(make_wheel(), Path(program), directory=tmp_path / "smoke", deadline=1)
