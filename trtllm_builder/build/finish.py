@@ -6,12 +6,14 @@ import json
 import os
 import platform
 import shutil
+import tempfile
 from pathlib import Path
 
 from trtllm_builder.build.journal import Json
 from trtllm_builder.build.run import Run
 from trtllm_builder.errors import VerifyError
 from trtllm_builder.plan.model import jsonable
+from trtllm_builder.repro.runpath import cleaned_libraries
 from trtllm_builder.repro.wheel_writer import normalise, sha256_of
 from trtllm_builder.units import format_size
 from trtllm_builder.verify.aside import kept_aside
@@ -38,9 +40,12 @@ def file_intact(run: Run, result: Json) -> bool:
 def do_normalise(run: Run) -> Json:
     for stale in run.workspace.normalised.glob("*"):
         stale.unlink()
-    wheel = normalise(
-        Path(run.results["compile"]["wheel"]), run.workspace.normalised, epoch=run.results["fetch"]["epoch"] or 0
-    )
+    built = Path(run.results["compile"]["wheel"])
+    patchelf = Path(run.results["tools"]["paths"]["patchelf"])
+    with tempfile.TemporaryDirectory(prefix="normalise-", dir=run.workspace.temporary) as scratch:
+        changed = cleaned_libraries(built, patchelf, Path(scratch), run.environment)
+        epoch = run.results["fetch"]["epoch"] or 0
+        wheel = normalise(built, run.workspace.normalised, epoch=epoch, changed=changed)
     return {"wheel": str(wheel.path), "sha256": wheel.sha256, "size": wheel.size}
 
 

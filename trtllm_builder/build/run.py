@@ -61,7 +61,7 @@ class Stage:
 
 def carry_out(stage: Stage, run: Run) -> None:
     """Keep the stage's earlier result when nothing it depends on changed, else do it, and all that follow it."""
-    inputs = digest(stage.inputs(run))
+    inputs = _inputs(stage, run)
     stamp = run.journal.stamps().get(stage.name)
     if not run.redo and stamp is not None and stamp.inputs == inputs and stage.intact(run, stamp.result):
         run.results[stage.name] = stamp.result
@@ -75,8 +75,13 @@ def carry_out(stage: Stage, run: Run) -> None:
     seconds = time.monotonic() - started
     # What a stage depends on may be known better after it ran (a venv that exists now), so it is asked again.
     run.journal.append(
-        "end", stage=stage.name, run=run.identifier, inputs=digest(stage.inputs(run)), seconds=round(seconds, 3),
+        "end", stage=stage.name, run=run.identifier, inputs=_inputs(stage, run), seconds=round(seconds, 3),
         result=result,
     )  # fmt: skip
     run.results[stage.name] = result
     run.observer.stage(stage.name, "done", f"{stage.told(result)} ({format_duration(seconds)})")
+
+
+def _inputs(stage: Stage, run: Run) -> str:
+    # Another version of ours may do any stage differently.
+    return digest([run.plan.builder, stage.inputs(run)])

@@ -14,8 +14,10 @@ import io
 import os
 import time
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from trtllm_builder.errors import VerifyError
 
@@ -34,8 +36,12 @@ class Normalised:
     epoch: int
 
 
-def normalise(wheel: Path, destination: Path, *, epoch: int) -> Normalised:
+def normalise(
+    wheel: Path, destination: Path, *, epoch: int, changed: Mapping[str, Path] = MappingProxyType({})
+) -> Normalised:
     """Write ``wheel`` to ``destination`` (a directory) under the same name, byte for byte determined by its contents.
+
+    ``changed`` maps members to files that take their place.
 
     Raises VerifyError when the archive has no single RECORD, a member twice, or cannot be read.
     """
@@ -54,7 +60,7 @@ def normalise(wheel: Path, destination: Path, *, epoch: int) -> Normalised:
                 info = zipfile.ZipInfo(name, stamp)
                 executable = old.getinfo(name).external_attr >> 16 & 0o111
                 _describe(info, 0o755 if executable else 0o644)
-                digest, size = _copy(old, name, new, info)
+                digest, size = _copy(old, name, new, info, changed.get(name))
                 rows.append((name, f"sha256={digest}", str(size)))
             rows.append((records[0], "", ""))
             table = io.StringIO()
@@ -80,11 +86,13 @@ def _describe(info: zipfile.ZipInfo, mode: int) -> None:
     info.compress_type = zipfile.ZIP_DEFLATED  # at zlib's default level, 6
 
 
-def _copy(old: zipfile.ZipFile, name: str, new: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[str, int]:
+def _copy(
+    old: zipfile.ZipFile, name: str, new: zipfile.ZipFile, info: zipfile.ZipInfo, instead: Path | None
+) -> tuple[str, int]:
     digest, size = hashlib.sha256(), 0
     # The size decides whether zip64 fields are written, so it must be known before the first byte.
-    info.file_size = old.getinfo(name).file_size
-    with old.open(name) as source, new.open(info, "w") as target:
+    info.file_size = instead.stat().st_size if instead else old.getinfo(name).file_size
+    with instead.open("rb") if instead else old.open(name) as source, new.open(info, "w") as target:
         while block := source.read(_BLOCK):
             digest.update(block)
             size += len(block)
