@@ -21,6 +21,7 @@ from trtllm_builder.source.lock import locked
 from trtllm_builder.source.model import Log
 from trtllm_builder.source.refs import is_commit
 from trtllm_builder.source.urls import Url
+from trtllm_builder.source.watch import watched
 
 _ALL_HISTORY = 2**31 - 1  # git's own word for "everything" (--unshallow)
 
@@ -32,6 +33,7 @@ class Cache:
     path: Path
     git: Git
     lock: int
+    log: Log
 
     def has(self, commit: str) -> bool:
         """Whether the whole commit is here; costs one small read."""
@@ -64,7 +66,9 @@ class Cache:
 
     def _fetch(self, depth: int, url: Url, refspec: str, timeout: float) -> TransportError | None:
         words = words_for_fetch(depth, url, [refspec])
-        done = self.git.run(*words, directory=self.path, url=url, timeout=timeout, lock=self.lock)
+        # git writes a pack under this name while it arrives.
+        with watched(self.path / "objects" / "pack", "tmp_pack_*", f"fetching from {url.shown}", self.log):
+            done = self.git.run(*words, directory=self.path, url=url, timeout=timeout, lock=self.lock)
         return None if done.ok else classify(done, f"fetching {refspec.partition(':')[0].lstrip('+')} from {url.shown}")
 
     def remember(self, server: str, ref: str, commit: str) -> None:
@@ -125,7 +129,7 @@ def open_cache(root: Path, url: Url, git: Git, *, end: float, log: Log) -> Itera
     with locked(path.with_name(f"{path.name}.lock"), end=end, log=log) as lock:
         if not (path / "HEAD").is_file():
             _make(path, git)
-        yield Cache(path, git, lock)
+        yield Cache(path, git, lock, log)
 
 
 def _make(path: Path, git: Git) -> None:

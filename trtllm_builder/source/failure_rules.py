@@ -156,6 +156,12 @@ RULES = (
         remedy="wait a little, or name a mirror in the profile",
     ),
     _rule(
+        "content",
+        r"repository corruption on the remote side",
+        says="the server's own repository is damaged or incomplete",
+        remedy="name another mirror in the profile, or the original",
+    ),
+    _rule(
         "interrupted-transfer",
         r"early eof",
         r"hung up unexpectedly",

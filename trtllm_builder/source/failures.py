@@ -8,13 +8,13 @@ from contextlib import contextmanager
 
 from trtllm_builder.errors import BuilderError, SourceError
 from trtllm_builder.process import Completed
-from trtllm_builder.source.failure_rules import AGAIN, CHECK_COMMIT, FREE_SPACE, OWNERS, RULES, Kind
+from trtllm_builder.source.failure_rules import AGAIN, CHECK_COMMIT, FREE_SPACE, OWNERS, RULES, Kind, Rule
 from trtllm_builder.text import clean, redact
 
 _TRANSIENT = frozenset({"no-network", "interrupted-transfer", "server"})
 _LOCAL = frozenset({"disk-full", "permission", "corrupt", "deadline"})
 _DEFINITE = frozenset({"missing-ref", "missing-commit", "not-found", "credentials"})
-_SERVERS_OWN = frozenset({"missing-commit", "not-found", "credentials", "server"})
+_SERVERS_OWN = frozenset({"missing-commit", "not-found", "credentials", "server", "content"})
 
 
 class TransportError(SourceError):
@@ -49,19 +49,29 @@ def classify(completed: Completed, doing: str) -> TransportError:
     if completed.timed_out:
         return TransportError("deadline", f"{doing} did not finish in the time it was given", remedy=AGAIN)
     lines = completed.stderr.splitlines()
-    theirs = [line for line in lines if line.startswith("remote:") or "remote error:" in line]
-    ours = [line for line in lines if line not in theirs]
-    for text, rules in (
-        ("\n".join(ours), RULES),
-        ("\n".join(theirs), tuple(rule for rule in RULES if rule.kind in _SERVERS_OWN)),
-    ):
-        for rule in rules:
-            found = rule.pattern.search(text)
-            if found:
-                words = _line_at(text, found.start())
-                return TransportError(rule.kind, f"{doing} failed: {rule.sentence} (git: {words})", remedy=rule.remedy)
-    words = _line_at("\n".join(theirs + ours), 0) or f"exit status {completed.returncode}"
+    theirs = "\n".join(line for line in lines if _from_server(line))
+    ours = "\n".join(line for line in lines if not _from_server(line))
+    found = _match(ours, RULES)
+    if found is None or found[0].kind == "interrupted-transfer":
+        # That git was cut off is a symptom; the server may have said why.
+        found = _match(theirs, tuple(rule for rule in RULES if rule.kind in _SERVERS_OWN)) or found
+    if found:
+        rule, words = found
+        return TransportError(rule.kind, f"{doing} failed: {rule.sentence} (git: {words})", remedy=rule.remedy)
+    words = _line_at(f"{theirs}\n{ours}", 0) or f"exit status {completed.returncode}"
     return TransportError("other", f"{doing} failed (git: {words})", remedy=AGAIN)
+
+
+def _from_server(line: str) -> bool:
+    return line.startswith("remote:") or "remote error:" in line
+
+
+def _match(text: str, rules: tuple[Rule, ...]) -> tuple[Rule, str] | None:
+    for rule in rules:
+        found = rule.pattern.search(text)
+        if found:
+            return rule, _line_at(text, found.start())
+    return None
 
 
 def _line_at(text: str, position: int) -> str:

@@ -22,6 +22,7 @@ from trtllm_builder.source.lfs import Pointer, Store
 from trtllm_builder.source.lock import locked
 from trtllm_builder.source.servers import Server, Servers
 from trtllm_builder.source.urls import Url, parse_url
+from trtllm_builder.source.watch import watched
 from trtllm_builder.source.web import Answer, Client
 from trtllm_builder.text import clean
 from trtllm_builder.units import format_size
@@ -60,7 +61,10 @@ def fetch_objects(pointers: Sequence[Pointer], url: Url, store: Store, servers: 
     # Two that append to one unfinished file would spoil it for both.
     with os_errors("opening the LFS cache"):
         store.root.mkdir(parents=True, exist_ok=True)
-    with locked(store.root / "lfs.lock", end=servers.end, log=servers.log):
+    with (
+        locked(store.root / "lfs.lock", end=servers.end, log=servers.log),
+        watched(store.root, "*/*/*.partial", f"fetching {what}, unfinished", servers.log),
+    ):
         return servers.first(url, fetch, what)
 
 

@@ -51,6 +51,8 @@ def failed(stderr: str, *, timed_out: bool = False) -> TransportError:
         ("corrupt", "error: packfile ./objects/pack/pack-1.pack does not match index"),
         ("corrupt", "error: object file .git/objects/aa/bb is empty\nfatal: loose object aabb is corrupt"),
         ("corrupt", "error: inflate: data stream error (incorrect header check)"),
+        ("content", "remote: aborting due to possible repository corruption on the remote side.\nfatal: early EOF"),
+        ("content", "fatal: git upload-pack: aborting due to possible repository corruption on the remote side."),
         ("refused", "fatal: transport 'ext' not allowed"),
         ("other", "fatal: something nobody has seen"),
         ("other", ""),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from trtllm_builder.source.digest import file_digest, tree_digest
 from trtllm_builder.source.failures import TransportError
 from trtllm_builder.source.lfs import Pointer, Store, find_pointers, parse_pointer
 from trtllm_builder.source.sync import survey, sync
+from trtllm_builder.source.watch import watched
 
 
 def fill(root: Path, files: dict[str, bytes]) -> Path:
@@ -171,3 +173,17 @@ def test_the_store_keeps_only_what_it_should_be(tmp_path: Path) -> None:
     arrived.write_bytes(content)
     store.keep(pointer, arrived)
     assert store.missing([pointer]) == ()
+
+
+def test_a_long_transfer_is_heard_of(tmp_path: Path) -> None:
+    said: list[str] = []
+    heard = threading.Event()
+
+    def log(line: str) -> None:
+        said.append(line)
+        heard.set()
+
+    fill(tmp_path, {"tmp_pack_1": b"x" * 2048, "other": b"y"})
+    with watched(tmp_path, "tmp_pack_*", "fetching", log, every=0.01):
+        assert heard.wait(10)
+    assert said == ["fetching: 2.0 KiB so far"]
