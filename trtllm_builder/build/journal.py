@@ -67,11 +67,16 @@ class Journal:
             os.close(handle)
 
     def stamps(self) -> dict[str, Stamp]:
-        """The last finished state of each stage; a stage that was begun again and not finished has none."""
+        """The last finished state of each stage; a stage that was begun again and not finished has none.
+
+        A ``rebuild`` event takes all stamps away.
+        """
         stamps: dict[str, Stamp] = {}
         for event in self.events():
             stage = event.get("stage")
-            if event["event"] == "begin" and isinstance(stage, str):
+            if event["event"] == "rebuild":
+                stamps.clear()
+            elif event["event"] == "begin" and isinstance(stage, str):
                 stamps.pop(stage, None)
             elif event["event"] == "end" and isinstance(stage, str) and isinstance(event.get("result"), dict):
                 stamps[stage] = Stamp(stage, str(event.get("inputs")), event["result"])

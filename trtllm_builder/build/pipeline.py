@@ -93,6 +93,8 @@ def build(request: Request, observer: Observer, *, rebuild: bool = False) -> Fin
                 observer=observer,
                 rebuild=bool(earlier["rebuild"]) if earlier else rebuild,
             )
+            if rebuild:
+                run.journal.append("rebuild")
             run.journal.append("run", id=run.identifier, rebuild=run.rebuild, plan=plan.to_json())
             _carry_out_all(run)
             run.journal.append("done", id=run.identifier, kept=not run.redo)

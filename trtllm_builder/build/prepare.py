@@ -108,7 +108,7 @@ def fetch_inputs(run: Run) -> object:
     source = run.plan.source
     state = tree_digest(Path(source.directory)) if source.directory else source.commit
     # A new run asks the server again what a ref names now; a resumed one has its run's name and goes on with that.
-    moment = run.identifier if state is None or run.rebuild else ""
+    moment = run.identifier if state is None else ""
     return [source.url, source.ref, source.directory, state, moment]
 
 

@@ -17,6 +17,15 @@ def test_a_stage_begun_again_and_not_finished_has_no_stamp(tmp_path: Path) -> No
     assert journal.stamps() == {}
 
 
+def test_a_rebuild_trusts_nothing(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    for stage in ("fetch", "compile"):
+        journal.append("end", stage=stage, inputs="a", result={})
+    journal.append("rebuild")
+    journal.append("end", stage="fetch", inputs="a", result={})
+    assert set(journal.stamps()) == {"fetch"}
+
+
 def test_a_line_cut_short_by_a_crash_loses_only_itself(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.jsonl")
     journal.append("run", id="1")
