@@ -44,8 +44,9 @@ def _lines(found: Probe) -> Iterator[str]:
     yield from _wrapped("flags", [_shown(flag) for flag in found.flags])
     yield from _wrapped("targets", list(found.targets))
     yield from _wrapped("options", [f"{option.name}={_brief(option.default)}" for option in found.options])
-    handling = {"set": "split on ';', random order", "ordered": "split on ';', order kept"}
-    yield _row("-D values", handling.get(found.extra_cmake_handling, "handled in a way that is not known here"))
+    split = "split on ';', " if found.has_trap("extra-cmake-split") else ""
+    order = {"set": "random order", "ordered": "order kept"}.get(found.extra_cmake_handling, "order not known")
+    yield _row("-D values", split + order)
     yield _row("cmake", f"{found.cmake_minimum or 'unknown'} at least")
     bases = ", ".join(str(number) for number in found.architecture_bases)
     yield _row("GPU code", f"for bases {bases}" if bases else "for architectures as they are given")

@@ -1,4 +1,4 @@
-"""Small trees of our own text in the shape of upstream's generations: one piece of script for each thing that changed."""
+"""Small trees of our own text in the shape of upstream's generations: a piece of script for each thing that changed."""
 
 from __future__ import annotations
 

@@ -100,9 +100,7 @@ def test_every_trap_that_fires_is_listed_for_plans_and_patches() -> None:
         ('cmake_generator = "-G" + generator', "cmake_generator = f'-G \"{generator}\"'", "generator-name-unquoted"),
     ],
 )
-def test_what_is_mended_is_no_longer_a_trap(
-    tree: Callable[..., Path], before: str, after: str, silenced: str
-) -> None:
+def test_what_is_mended_is_no_longer_a_trap(tree: Callable[..., Path], before: str, after: str, silenced: str) -> None:
     root = tree()
     path = root / "scripts/build_wheel.py"
     text = path.read_text()

@@ -1,0 +1,84 @@
+"""``probe DIR``: the view, the JSON document against its schema, the exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+import trtllm_builder
+from trtllm_builder.upstream.catalogue import row_for
+
+SCHEMA = json.loads((Path(trtllm_builder.__file__).parent / "schemas/probe.json").read_text())
+ARCHIVE = "cpp/tensorrt_llm/batch_manager/x86_64-linux-gnu/libtensorrt_llm_batch_manager_static.a"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts/build_wheel.py").write_text(
+        'def main(extra_cmake_vars):\n    targets = ["tensorrt_llm", "deep_ep"]\n    set(extra_cmake_vars)\n'
+        'p.add_argument("--job_count", "-j", nargs="?")\np.add_argument("--trt_root", default="/\x1b[31mtrt")\n'
+    )
+    (tmp_path / "tensorrt_llm").mkdir()
+    (tmp_path / "tensorrt_llm/version.py").write_text('__version__ = "1.2.3\x1b[2J"\n')
+    (tmp_path / "cpp").mkdir()
+    (tmp_path / "cpp/CMakeLists.txt").write_text('option(ENABLE_UCX "" ON)\n')
+    return tmp_path
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "trtllm_builder", "probe", *arguments], capture_output=True, text=True)
+
+
+def test_the_view_says_what_was_found(checkout: Path) -> None:
+    done = run(checkout)
+    assert done.returncode == 0, done.stderr
+    for part in (
+        "TensorRT-LLM 1.2.3",
+        "--job_count, -j [X]",
+        "tensorrt_llm  deep_ep",
+        "ENABLE_UCX=ON",
+        "verdict: nothing",
+    ):
+        assert part in done.stdout
+    assert "extra-cmake-set-order           scripts/build_wheel.py:3" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_the_document_follows_its_schema(checkout: Path) -> None:
+    done = run(checkout, "--json")
+    document = json.loads(done.stdout)
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+    assert done.returncode == 0 and document["schema"] == 1 and document["refusal"] is None
+
+
+def test_an_assumed_probe_follows_it_too() -> None:
+    row = row_for("main")
+    assert row is not None
+    document = {"schema": 1, **row.assumed_probe().to_json()}
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+
+
+def test_a_tree_that_cannot_be_built_is_shown_then_refused(checkout: Path) -> None:
+    path = checkout / ARCHIVE
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:%064d\nsize 5\n" % 0)
+    done = run(checkout)
+    assert done.returncode == 4
+    assert "LFS pointers: 1" in done.stdout and ARCHIVE in done.stdout and "verdict: cannot" in done.stdout
+    assert "prebuilt MPI-linked archives" in done.stderr and "Git LFS pointers" in done.stderr
+    as_json = run(checkout, "--json")
+    assert as_json.returncode == 4
+    assert "prebuilt MPI-linked archives" in json.loads(as_json.stdout)["refusal"]
+
+
+def test_no_checkout_is_one_sentence(tmp_path: Path) -> None:
+    done = run(tmp_path)
+    assert done.returncode == 4 and done.stdout == ""
+    assert "this is not a TensorRT-LLM checkout: scripts/build_wheel.py is missing" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,149 @@
+"""Traps outside the build script: MPI at import, the one-GPU executor, DeepGEMM, stubs directory, C++."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from trtllm_builder.upstream.package_traps import find_package_traps
+from trtllm_builder.upstream.tree import Tree
+
+UTILS = """import os
+from mpi4py import MPI
+from mpi4py.util import pkl5
+
+from tensorrt_llm.bindings.BuildInfo import ENABLE_MULTI_DEVICE
+
+comm = pkl5.Intracomm(MPI.COMM_WORLD)
+
+
+def mpi_comm():
+    return comm
+
+
+local_comm = mpi_comm().Split_type(split_type=9)
+"""
+
+
+def traps(tree: Callable[..., Path], files: dict[str, str]) -> list[tuple[str, str, int]]:
+    return [(trap.id, trap.file, trap.line) for trap in find_package_traps(Tree(tree(files)))]
+
+
+def test_utils_of_the_middle_generations(tree: Callable[..., Path]) -> None:
+    assert traps(tree, {"tensorrt_llm/_utils.py": UTILS}) == [
+        ("import-mpi4py", "tensorrt_llm/_utils.py", 2),
+        ("import-splits-communicator", "tensorrt_llm/_utils.py", 14),
+    ]
+
+
+def test_a_module_of_its_own_is_found_by_following_imports(tree: Callable[..., Path]) -> None:
+    files = {
+        "tensorrt_llm/__init__.py": "from .llmapi import LLM\n",
+        "tensorrt_llm/llmapi/__init__.py": "try:\n    from ..mpi_utils import comm\nexcept ImportError:\n    pass\n",
+        "tensorrt_llm/mpi_utils.py": UTILS,
+        # Run as a script on other nodes only: importing the package does not reach it.
+        "tensorrt_llm/llmapi/mgmn_worker_node.py": "from mpi4py.futures import MPICommExecutor\n",
+    }
+    assert [(name, file) for name, file, _ in traps(tree, files)] == [
+        ("import-mpi4py", "tensorrt_llm/mpi_utils.py"),
+        ("import-splits-communicator", "tensorrt_llm/mpi_utils.py"),
+    ]
+
+
+def test_the_split_made_lazy_leaves_the_import(tree: Callable[..., Path]) -> None:
+    text = "from mpi4py import MPI\n\n\ndef local_mpi_comm():\n    return MPI.COMM_WORLD.Split_type(split_type=9)\n"
+    assert traps(tree, {"tensorrt_llm/_utils.py": text}) == [("import-mpi4py", "tensorrt_llm/_utils.py", 1)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def mpi_comm():\n    from mpi4py import MPI\n    return MPI.COMM_WORLD\n",
+        "if ENABLE_MULTI_DEVICE:\n    import mpi4py\n    local = comm().Split_type(9)\n",
+        "try:\n    from mpi4py import MPI\nexcept ImportError:\n    MPI = None\n",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from mpi4py import MPI\n",
+        "local_comm = mpi_comm().Split_type(9) if ENABLE_MULTI_DEVICE else None\n",
+        "local_comm = ENABLE_MULTI_DEVICE and mpi_comm().Split_type(9)\n",
+        "words = 'mpi4py is not imported here'.split()\n",
+        "import mpi4py_free\n",
+    ],
+)
+def test_what_is_guarded_or_lazy_is_no_trap(tree: Callable[..., Path], text: str) -> None:
+    assert traps(tree, {"tensorrt_llm/_utils.py": text}) == []
+
+
+EXECUTOR = """
+def create():
+    if reuse:
+        return make(mpi_session=None)
+    if not platform.system() == 'Windows':
+        return make(
+            kwargs,
+            mpi_session={linux},
+        )
+    else:
+        return make(kwargs, mpi_session=ProcessPoolExecutorSession(1))
+"""
+
+
+@pytest.mark.parametrize("path", ["tensorrt_llm/executor.py", "tensorrt_llm/executor/executor.py"])
+def test_the_one_gpu_executor(tree: Callable[..., Path], path: str) -> None:
+    assert traps(tree, {path: EXECUTOR.format(linux="None")}) == [("executor-mpi-session", path, 6)]
+    assert traps(tree, {path: EXECUTOR.format(linux="pool")}) == []
+
+
+def test_deep_gemm_without_a_guard(tree: Callable[..., Path]) -> None:
+    base = "tensorrt_llm/_torch"
+    files = {
+        f"{base}/sparse/dsa.py": "import torch\nfrom tensorrt_llm import deep_gemm\n",
+        f"{base}/relative.py": "from .. import deep_gemm\n",
+        f"{base}/direct.py": "from tensorrt_llm.deep_gemm import get_num_sms\n",
+        f"{base}/pyexecutor/engine.py": "def start():\n    from tensorrt_llm import deep_gemm\n",
+        f"{base}/lazy.py": "def use():\n    from tensorrt_llm import deep_gemm\n",
+        f"{base}/guarded.py": "try:\n    from tensorrt_llm import deep_gemm\nexcept ImportError:\n    pass\n",
+        f"{base}/deep_gemm_utils.py": "from tensorrt_llm.deep_gemm_utils import x\n",
+        "tensorrt_llm/deep_gemm/__init__.py": "from tensorrt_llm.deep_gemm import jit\n",
+    }
+    assert traps(tree, files) == [
+        ("import-deep-gemm", f"{base}/direct.py", 1),
+        ("import-deep-gemm", f"{base}/pyexecutor/engine.py", 2),
+        ("import-deep-gemm", f"{base}/relative.py", 1),
+        ("import-deep-gemm", f"{base}/sparse/dsa.py", 2),
+    ]
+
+
+def test_setup_wants_the_stubs_directory(tree: Callable[..., Path]) -> None:
+    text = 'def check():\n    if not path("bindings").exists():\n        raise ImportError("run build_wheel")\n'
+    assert traps(tree, {"setup.py": text}) == [("stubs-directory", "setup.py", 3)]
+    assert traps(tree, {"setup.py": text.replace("raise ImportError", "print")}) == []
+
+
+ALLOCATOR = "cpp/tensorrt_llm/kernels/userbuffers/ub_allocator.h"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("#if ENABLE_MULTI_DEVICE\n#include <nccl.h>\n#endif\nstruct B { ncclWindow_t w; };\n", 4),
+        ('#include "nccl.h"\nncclWindow_t w;\n#if ENABLE_MULTI_DEVICE\nncclWindow_t v;\n#endif\n', 2),
+        ("#if ENABLE_MULTI_DEVICE\n#if A\n#endif\n#else\nncclWindow_t w;\n#endif\n", 5),
+        ("#ifndef ENABLE_MULTI_DEVICE\nncclWindow_t w;\n#endif\n", 2),
+    ],
+)
+def test_a_window_without_nccl(tree: Callable[..., Path], text: str, line: int) -> None:
+    assert traps(tree, {ALLOCATOR: text}) == [("ub-allocator-window", ALLOCATOR, line)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#if ENABLE_MULTI_DEVICE\nncclWindow_t w;\n# ifdef _WIN32\nncclWindow_t v;\n#endif\n#endif\n",
+        "#if ENABLE_MULTI_DEVICE\n#include <nccl.h>\n#else\nusing ncclWindow_t = void*;\n#endif\nncclWindow_t w;\n",
+        "#if ENABLE_MULTI_DEVICE\n#else\ntypedef void* ncclWindow_t;\n#endif\nncclWindow_t w;\n",
+        "struct UBBuffer { void* addr; };\n",
+    ],
+)
+def test_a_window_that_is_safe(tree: Callable[..., Path], text: str) -> None:
+    assert traps(tree, {ALLOCATOR: text}) == []
