@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
 from trtllm_builder.binary.wheel import Wheel
 from trtllm_builder.verify.checks import Check, Severity, judged
 from trtllm_builder.verify.expect import Expectation
@@ -71,9 +74,6 @@ def _runpath(libraries: Sequence[Library], expectation: Expectation) -> Check:
 
 def requirement_checks(wheel: Wheel, expectation: Expectation) -> tuple[Check, ...]:
     """requires-dist: no forbidden requirement. NCCL as torch's own dependency is only mentioned."""
-    from packaging.requirements import InvalidRequirement, Requirement
-    from packaging.utils import canonicalize_name
-
     problems, mentioned = [], []
     for text in wheel.header("Requires-Dist"):
         try:

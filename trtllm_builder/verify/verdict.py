@@ -100,6 +100,8 @@ def _phase(id: str, tried: Smoke) -> Check:
 
 def _evidence(tried: Smoke) -> tuple[str, ...]:
     stack = [line for line in tried.stack.splitlines() if line.strip()]
+    # A dump begins with the innermost call, a traceback ends with it. All of it is in the report's imports.
+    stack = stack[-5:] if tried.outcome == "failed" else stack[:20]
     return (*stack, *(f"output: {line}" for line in tried.output.splitlines()[-10:]))
 
 

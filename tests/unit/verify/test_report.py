@@ -134,9 +134,12 @@ def test_no_escape_reaches_the_terminal(report: Callable[..., Report]) -> None:
 
 def test_long_evidence_is_shortened_unless_asked(report: Callable[..., Report]) -> None:
     made = report(Smoke(**{**HUNG.__dict__, "stack": "\n".join(f"line {n}" for n in range(30))}))
-    assert not any("line 20" in line for line in made.lines())
+    assert not any("line 15" in line for line in made.lines())
     assert any(line.strip().startswith("and ") and line.endswith("more") for line in made.lines())
-    assert any("line 20" in line for line in made.lines(verbose=True))
+    assert any("line 15" in line for line in made.lines(verbose=True))
+    trace = "\n".join(f"line {n}" for n in range(30))
+    failed = report(Smoke(**{**HUNG.__dict__, "outcome": "failed", "stack": trace}))
+    assert check(failed, "import").evidence[1:6] == tuple(f"line {n}" for n in range(25, 30))
 
 
 def run(*arguments: str) -> tuple[int, str]:
