@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -26,6 +27,18 @@ def _listed(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
+def _some(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not values:
+        raise ValueError("expected at least one")
+    return values
+
+
+def _id(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", text):
+        raise ValueError("expected lower-case letters, digits and dashes")
+    return text
+
+
 def _dotted_name(text: str) -> str:
     if not all(part.isidentifier() for part in text.split(".")):
         raise ValueError("expected a dotted Python name such as `package.module`")
@@ -33,9 +46,9 @@ def _dotted_name(text: str) -> str:
 
 
 Path = Annotated[str, AfterValidator(relative_path)]
-Paths = Annotated[tuple[Path, ...], BeforeValidator(_listed), Field(min_length=1)]
+Paths = Annotated[tuple[Path, ...], BeforeValidator(_listed), AfterValidator(_some)]
 Name = Annotated[str, AfterValidator(_dotted_name)]
-Names = Annotated[tuple[Name, ...], BeforeValidator(_listed), Field(min_length=1)]
+Names = Annotated[tuple[Name, ...], BeforeValidator(_listed), AfterValidator(_some)]
 Statements = Annotated[str, AfterValidator(_statements)]
 Expression = Annotated[str, AfterValidator(_expression)]
 Some = Annotated[str, Field(min_length=1)]
@@ -77,7 +90,7 @@ When.model_rebuild()
 class Base(Model):
     """Of every operation. Without ``when`` it is always wanted."""
 
-    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    id: Annotated[str, AfterValidator(_id)]
     why: Some
     when: When_ = ()
 
@@ -122,7 +135,7 @@ class RequirementsRemove(Base):
 
     op: Literal["requirements.remove"]
     file: Path
-    names: Annotated[tuple[Some, ...], BeforeValidator(_listed), Field(min_length=1)]
+    names: Annotated[tuple[Some, ...], BeforeValidator(_listed), AfterValidator(_some)]
 
 
 class CMakeOption(Base):
@@ -202,7 +215,7 @@ class PythonRemoveElements(Base):
     op: Literal["python.remove_elements"]
     file: Path
     list: Name
-    elements: Annotated[tuple[Some, ...], BeforeValidator(_listed), Field(min_length=1)]
+    elements: Annotated[tuple[Some, ...], BeforeValidator(_listed), AfterValidator(_some)]
 
 
 class PythonRetargetImport(Base):
@@ -251,12 +264,4 @@ class PatchFile(Model):
     schema_: Annotated[Literal["1"], Field(alias="schema")]
     description: Some
     when: When_ = ()
-    operations: Annotated[tuple[Operation, ...], Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def _ids_differ(self) -> PatchFile:
-        ids = [operation.id for operation in self.operations]
-        twice = sorted({one for one in ids if ids.count(one) > 1})
-        if twice:
-            raise ValueError(f"the id `{twice[0]}` stands twice")
-        return self
+    operations: Annotated[tuple[Operation, ...], AfterValidator(_some)]

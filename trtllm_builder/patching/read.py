@@ -69,7 +69,12 @@ def read_set(directory: Path) -> PatchSet:
     except ValidationError as error:
         raise _fault(error, tree) from None
     files = {}
+    ids: set[str] = set()
     for index, operation in enumerate(content.operations):
+        if operation.id in ids:
+            where = _place(tree, ("operations", index, "id"), of_key=False)
+            raise ProfileError(f"the id `{operation.id}` stands twice", where=where)
+        ids.add(operation.id)
         if isinstance(operation, (Diff, FileEnsure)):
             files[operation.source] = _beside(directory, operation.source, tree, index)
     digest = hashlib.sha256()

@@ -28,14 +28,7 @@ def check(sets: Sequence[PatchSet], tree: Path, facts: Mapping[str, str] | None 
     files = Tree(tree)
     outcomes = _perform(sets, files, known)
     after = files.patched()
-    for patch, outcome in zip(sets, _perform(sets, after, known), strict=True):
-        again = [operation for operation in outcome.operations if operation.status == "applies"]
-        if again:
-            raise PatchError(
-                f"{patch.name}/{again[0].id}: after it is applied it does not know that it is",
-                where=Where(str(patch.path / "patch.yaml")),
-                remedy="make the operation leave something behind that it does not look for",
-            )
+    _check_known(sets, after, known)
     changes = files.changes()
     return PatchPlan(
         sets=outcomes,
@@ -69,6 +62,26 @@ def _perform(sets: Sequence[PatchSet], files: Tree, facts: Mapping[str, str]) ->
         first = errors[0]
         raise PatchError(first.what, where=first.where, remedy=first.remedy, others=tuple(errors[1:]))
     return tuple(outcomes)
+
+
+def _check_known(sets: Sequence[PatchSet], after: Tree, facts: Mapping[str, str]) -> None:
+    """Raises PatchError unless every operation finds its result in the tree that they all made."""
+    try:
+        outcomes = _perform(sets, after, facts)
+    except PatchError as error:
+        raise PatchError(
+            f"once all operations are applied, one does not find its own result: {error.what}",
+            where=error.where,
+            remedy="two operations are after the same place; make one of them",
+        ) from None
+    for patch, outcome in zip(sets, outcomes, strict=True):
+        again = [operation for operation in outcome.operations if operation.status == "applies"]
+        if again:
+            raise PatchError(
+                f"{patch.name}/{again[0].id}: once it is applied it would be applied again",
+                where=Where(str(patch.path / "patch.yaml")),
+                remedy="make the operation leave something that it does not look for",
+            )
 
 
 def _outcome(patch: PatchSet, operations: Sequence[OperationOutcome], words: str | None) -> SetOutcome:

@@ -25,9 +25,10 @@ _LAYOUT = frozenset(
 def parse_statements(code: str) -> list[cst.BaseStatement]:
     """The statements in ``code``, which may be indented as a whole. Raises ValueError."""
     try:
-        return list(cst.parse_module(textwrap.dedent(code).strip("\n") + "\n").body)
+        module = cst.parse_module(textwrap.dedent(code).strip("\n") + "\n")
     except cst.ParserSyntaxError as error:
         raise ValueError(f"not valid Python: {error.message} (line {error.editor_line})") from None
+    return list(module.visit(_EmptyLines()).body)
 
 
 def parse_expression(code: str) -> cst.BaseExpression | None:
@@ -77,6 +78,13 @@ def dotted(name: cst.BaseExpression | None) -> str:
         front = dotted(name.value)
         return f"{front}.{name.attr.value}" if front else ""
     return ""
+
+
+class _EmptyLines(cst.CSTTransformer):
+    """Lets empty lines stay empty when the statements are set into a deeper block."""
+
+    def leave_EmptyLine(self, original_node: cst.EmptyLine, updated_node: cst.EmptyLine) -> cst.EmptyLine:
+        return updated_node if updated_node.comment else updated_node.with_changes(indent=False)
 
 
 def _text(node: cst.BaseExpression) -> str | bytes | None:

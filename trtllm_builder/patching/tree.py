@@ -113,10 +113,11 @@ class Tree:
             return File(name, None, _NEW_MODE)
         except OSError as error:
             raise PatchError(f"the file cannot be read: {error.strerror}", where=Where(str(full))) from None
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
+            os.close(descriptor)
+            raise PatchError("this is not a regular file", where=Where(str(full)))
         with os.fdopen(descriptor, "rb") as file:
-            facts = os.fstat(descriptor)
-            if not stat.S_ISREG(facts.st_mode):
-                raise PatchError("this is not a regular file", where=Where(str(full)))
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise PatchError(f"the file is larger than {MAX_BYTES:,} bytes", where=Where(str(full)))

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from typer.testing import CliRunner
+
+import trtllm_builder
+from trtllm_builder.cli.patches import app
+from trtllm_builder.errors import PatchError, SourceError, UsageError
+
+SCHEMA = json.loads((Path(trtllm_builder.__file__).parent / "schemas/patches.json").read_text())
+OPERATION = "- {id: one, why: w, op: text.replace, file: a.txt, match: old, with: new, when: {fact: X, is: OFF}}\n"
+
+
+def run(*words: str | Path) -> str:
+    result = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@pytest.fixture
+def mine(make_tree: Any, make_set: Any) -> tuple[Path, list[str]]:
+    sets = make_set(OPERATION).path.parent
+    return make_tree({"a.txt": "old\n"}), ["--patch-dir", str(sets), "--patch", "mine", "--fact", "X=OFF"]
+
+
+def test_json_of_every_command_fits_its_schema(mine: tuple[Path, list[str]]) -> None:
+    tree, options = mine
+    listed = json.loads(run("list", "--json", *options[:2]))
+    assert [one["name"] for one in listed["sets"]] == ["mine", "optional-modules", "single-device"]
+    checked = json.loads(run("check", tree, "--json", *options))
+    applied = json.loads(run("apply", tree, "--json", *options))
+    for document in (listed, checked, applied):
+        jsonschema.validate(document, SCHEMA)
+    assert checked["changes"] == applied["changes"] == ["a.txt"]
+    assert checked["digest"] == json.loads(run("check", tree, "--json", *options))["digest"]
+    assert (tree / "a.txt").read_text() == "new\n"
+
+
+def test_text_says_what_and_why(mine: tuple[Path, list[str]]) -> None:
+    tree, options = mine
+    assert "not needed (X is not known to be OFF)" in run("check", tree, *options[:-2])
+    assert run("check", tree, *options) == (
+        "mine: applies (1 operations)\n    one: applies (one place in a.txt)\n1 files to change\n    a.txt\n"
+    )
+    assert run("apply", tree, *options).endswith("1 files changed\n    a.txt\n")
+    assert "one: applied already" in run("check", tree, *options)
+
+
+def test_the_diff_is_raw(mine: tuple[Path, list[str]]) -> None:
+    tree, options = mine
+    (tree / "a.txt").write_bytes(b"\x1b[31m\xff\nold\r\n")
+    result = CliRunner().invoke(app, ["check", str(tree), "--diff", *options], catch_exceptions=False)
+    assert b"\n \x1b[31m\xff\n-old\r\n+new\r\n" in result.stdout_bytes
+
+
+@pytest.mark.parametrize("fact", ["X", "=1", "a b=1"])
+def test_a_fact_without_a_name_or_value_is_a_usage_error(tmp_path: Path, fact: str) -> None:
+    with pytest.raises(UsageError, match="NAME=VALUE"):
+        run("check", tmp_path, "--fact", fact)
+
+
+def test_a_fact_that_is_given_twice_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="given twice"):
+        run("check", tmp_path, "--fact", "X=1", "--fact", "X=0")
+
+
+def test_without_a_name_all_shipped_sets_are_checked(tmp_path: Path) -> None:
+    with pytest.raises(PatchError, match="single-device/imports"):
+        run("check", tmp_path)
+
+
+def test_a_tree_with_prebuilt_mpi_archives_is_refused_before_any_patch(make_tree: Any) -> None:
+    folder = "cpp/tensorrt_llm/{}/x86_64-linux-gnu/libtensorrt_llm_{}_static.a"
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 5000000\n"
+    tree = make_tree(
+        {
+            "scripts/build_wheel.py": "parser = ArgumentParser()\nparser.add_argument('--clean')\n",
+            "tensorrt_llm/version.py": "__version__ = '0.15.0'\n",
+            folder.format("batch_manager", "batch_manager"): pointer,
+            folder.format("executor", "executor"): pointer,
+        }
+    )
+    with pytest.raises(SourceError, match="cannot be built single-device"):
+        run("check", tree)
