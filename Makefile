@@ -50,7 +50,7 @@ $(VENV)/complete-dev: requirements-dev.lock $(VENV)/complete
 relock:  ## Resolve our dependencies and the tools again (needs uv).
 	$(UV) --group build -o requirements.lock pyproject.toml
 	$(UV) --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
-	for one in trtllm_builder/tools/locks/*.in; do $(UV) --no-deps -o $${one%.in}.txt $$one; done
+	for one in trtllm_builder/tools/locks/*.in; do $(UV) --no-deps --only-binary :all: -o $${one%.in}.txt $$one; done
 
 clean:
 	rm -rf $(VENV) dist build

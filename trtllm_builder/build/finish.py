@@ -18,6 +18,7 @@ from trtllm_builder.repro.wheel_writer import normalise, sha256_of
 from trtllm_builder.units import format_size
 from trtllm_builder.verify.aside import kept_aside
 from trtllm_builder.verify.audit import audit
+from trtllm_builder.verify.environment import installer_environment
 from trtllm_builder.verify.expect import Expectation
 from trtllm_builder.verify.report import Report
 from trtllm_builder.verify.smoke import Answer, smoke
@@ -93,7 +94,7 @@ def do_verify(run: Run) -> Json:
         directory=run.workspace.smoke,
         deadline=wanted.import_deadline,
         answer=answer,
-        environ=run.environment,
+        environ=installer_environment(run.environment),
     )
     report = make_report(seen, tried, expectation)
     if not report.passed:

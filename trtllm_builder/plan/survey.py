@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from trtllm_builder.data import cache_dir
+from trtllm_builder.errors import UsageError
 from trtllm_builder.host.disk import Disk, probe_disk
 from trtllm_builder.host.read import Host, read_host
 from trtllm_builder.plan.origins import origin
@@ -15,6 +17,9 @@ from trtllm_builder.tools.tensorrt import TensorRTChoice, choose_tensorrt
 from trtllm_builder.tools.toolkit import ToolkitChoice, choose_toolkit
 from trtllm_builder.units import format_size
 from trtllm_builder.upstream.catalogue import Row
+
+# Upstream pastes paths into shell lines, and CMake lists are torn apart at semicolons.
+_PLAIN = re.compile(r"[\w./+,@%=:-]+")
 
 
 @dataclass(frozen=True)
@@ -91,5 +96,10 @@ def _choose_place(request: Request, needed: int) -> Place:
         fallback = Place(base / "workspaces" / profile.name, base, probe_disk(base), f"{said}: none of these fits")
         place = max(lesser, key=lambda one: one.disk.free, default=fallback)
     if request.workspace is not None:
-        return Place(request.workspace, place.caches, probe_disk(request.workspace), "--workspace")
+        place = Place(request.workspace, place.caches, probe_disk(request.workspace), "--workspace")
+    if not _PLAIN.fullmatch(str(place.root)):
+        raise UsageError(
+            f"the workspace {place.root} has characters that upstream's build script and CMake do not survive",
+            remedy="give a directory of letters, digits and ./_+,@%- with --workspace",
+        )
     return place
