@@ -33,7 +33,8 @@ def probe(
             raise typer.Exit(refusal.exit_code)
         return
     for line in _lines(found):
-        typer.echo(clean(line))
+        # A file name may hold bytes that are not UTF-8.
+        typer.echo(clean(line).encode("utf-8", "replace").decode())
     if refusal is not None:
         raise refusal
 

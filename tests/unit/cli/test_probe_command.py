@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,13 @@ def test_a_tree_that_cannot_be_built_is_shown_then_refused(checkout: Path) -> No
     as_json = run(checkout, "--json")
     assert as_json.returncode == 4
     assert "prebuilt MPI-linked archives" in json.loads(as_json.stdout)["refusal"]
+
+
+def test_file_names_that_are_not_utf8_are_shown(checkout: Path) -> None:
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:%064d\nsize 5\n" % 0
+    (checkout / os.fsdecode(b"caf\xe9.bin")).write_bytes(pointer)
+    assert "caf?.bin" in run(checkout).stdout
+    assert len(json.loads(run(checkout, "--json").stdout)["lfs_pointers"]) == 1
 
 
 def test_no_checkout_is_one_sentence(tmp_path: Path) -> None:

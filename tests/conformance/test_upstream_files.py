@@ -1,0 +1,117 @@
+"""The probe against real files of upstream, where they are at hand: ``UPSTREAM_TREES=DIR pytest tests/conformance -rs``
+
+``DIR`` holds checkouts, loose files under their usual paths, or git repositories (bare ones too). Files are known by
+sha256 or by commit and path (facts.yaml); what is not there is skipped by name. Nothing of upstream's is kept here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from trtllm_builder.upstream.model import Probe
+from trtllm_builder.upstream.probe import probe
+
+FACTS = yaml.safe_load((Path(__file__).parent / "facts.yaml").read_text())
+TREES = os.environ.get("UPSTREAM_TREES")
+STUB = "def main():\n    pass\n"
+
+pytestmark = pytest.mark.skipif(not TREES, reason="UPSTREAM_TREES names no directory with files of upstream")
+
+
+@cache
+def by_digest() -> dict[str, Path]:
+    """sha256 -> file, for every file under TREES that has one of the paths that facts are about."""
+    names = {entry["path"] for entry in FACTS["files"]} | {"tensorrt_llm/version.py"}
+    found = {}
+    for directory, folders, files in os.walk(TREES or "/nonexistent"):
+        folders[:] = [folder for folder in folders if folder not in (".git", "objects")]
+        for name in files:
+            path = Path(directory) / name
+            if any(path.as_posix().endswith(f"/{wanted}") for wanted in names):
+                found.setdefault(hashlib.sha256(path.read_bytes()).hexdigest(), path)
+    return found
+
+
+@cache
+def repositories() -> tuple[Path, ...]:
+    """Git directories at most three levels below TREES."""
+    base = Path(TREES or "/nonexistent")
+    candidates = [path for depth in ("", "*", "*/*", "*/*/*") for path in (base.glob(depth) if depth else [base])]
+    return tuple(path for path in candidates if (path / "objects").is_dir() and (path / "HEAD").is_file())
+
+
+def content(entry: dict[str, Any]) -> bytes:
+    """The file's bytes; skips the test when it is not among what was given."""
+    if "sha256" in entry:
+        path = by_digest().get(entry["sha256"])
+        if path is not None:
+            return path.read_bytes()
+    for repository in repositories() if "commit" in entry else ():
+        shown = subprocess.run(
+            ["git", "--git-dir", str(repository), "cat-file", "blob", f"{entry['commit']}:{entry['path']}"],
+            capture_output=True,
+            check=False,
+        )
+        if shown.returncode == 0:
+            return shown.stdout
+    pytest.skip(f"not given: {entry['name']} ({entry.get('sha256') or entry['commit']})")
+
+
+def check(entry: dict[str, Any], found: Probe) -> None:
+    traps = {trap.id for trap in found.traps}
+    assert set(entry.get("traps", ())) - traps == set()
+    assert set(entry.get("no_traps", ())) & traps == set()
+    if "flags" in entry:
+        assert [flag.long for flag in found.flags] == entry["flags"]
+        assert list(found.targets) == entry["targets"]
+        assert found.extra_cmake_handling == entry["extra_cmake"]
+    for *spellings, arity, default in entry.get("spelled", ()):
+        flag = found.flag(spellings[0])
+        assert flag is not None and (list(flag.spellings), flag.arity, flag.default) == (spellings, arity, default)
+    options = {option.name: option.default for option in found.options}
+    for name, default in entry.get("options", {}).items():
+        assert options[name] == default
+    assert set(entry.get("no_options", ())) & set(options) == set()
+    if "cmake_minimum" in entry:
+        assert found.cmake_minimum == entry["cmake_minimum"]
+
+
+@pytest.mark.parametrize("entry", FACTS["files"], ids=lambda entry: entry["name"])
+def test_a_file(entry: dict[str, Any], tmp_path: Path) -> None:
+    data = content(entry)
+    for name, text in (("scripts/build_wheel.py", STUB.encode()), (entry["path"], data)):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(text)
+    check(entry, probe(tmp_path))
+
+
+@pytest.mark.parametrize("entry", FACTS["trees"], ids=lambda entry: entry["name"])
+def test_a_tree(entry: dict[str, Any]) -> None:
+    path = by_digest().get(entry["sha256"])
+    if path is None or not (path.parent.parent / "scripts/build_wheel.py").is_file():
+        pytest.skip(f"not given: {entry['name']}")
+    began = time.process_time()
+    found = probe(path.parent.parent)
+    assert time.process_time() - began < 10
+    assert found.version == entry["version"]
+    assert len(found.lfs_pointers) == entry["lfs_pointers"] and len(found.submodules) == entry["submodules"]
+    refusal = found.refusal()
+    assert (refusal is not None) == entry["refused"]
+    if refusal is not None:
+        assert refusal.exit_code == 4 and "prebuilt MPI-linked archives" in refusal.what
+        assert any(pointer in refusal.what for pointer in found.lfs_pointers)
+    check(entry, found)
+
+
+def test_something_was_given() -> None:
+    wanted = {entry.get("sha256") for entry in (*FACTS["files"], *FACTS["trees"])}
+    assert wanted & set(by_digest()) or repositories(), f"{TREES} holds no file of upstream that facts.yaml knows"
