@@ -32,6 +32,7 @@ def plan(
 ) -> None:
     """Show the plan: arguments, environment, jobs, patches, disk and time, each with its origin. Builds nothing."""
     import json
+    import sys
 
     from trtllm_builder.build.prepare import preflight
     from trtllm_builder.errors import UsageError
@@ -48,7 +49,8 @@ def plan(
         jobs=jobs,
         profile_dirs=profile_dirs,
     )
-    if format == "sh" and request.directory is None:
+    checkout = request.directory
+    if format == "sh" and checkout is None:
         raise UsageError(
             "a script needs a checkout, whose patches it embeds",
             remedy="give one with --source DIR (after a build, the workspace's 'source' directory is one)",
@@ -56,8 +58,10 @@ def plan(
     resolved, material = make_plan(request)
     if as_json or format == "json":
         typer.echo(json.dumps(resolved.to_json(), indent=2))
-    elif format == "sh":
-        typer.echo(render_script(resolved, diff=material.patches.diff if material.patches else ""), nl=False)
+    elif checkout is not None and material.patches is not None and format == "sh":
+        # Bytes as the checkout has them.
+        sys.stdout.flush()
+        sys.stdout.buffer.write(render_script(resolved, material.patches, checkout).encode("utf-8", "surrogateescape"))
     else:
         for line in text_lines(resolved):
             typer.echo(line)

@@ -19,25 +19,32 @@ def make_request(
     jobs: int | None,
     profile_dirs: list[Path] | None,
 ) -> Request:
-    """Raises ProfileError, and UsageError for a source directory that is not there."""
+    """Raises ProfileError, and UsageError for a source directory that is not there or a URL that git must not get."""
     import os
+    from dataclasses import replace
 
     from trtllm_builder.errors import UsageError
+    from trtllm_builder.plan.paths import expand_home
     from trtllm_builder.plan.request import Request
     from trtllm_builder.profile.load import load_profile, search_path
+    from trtllm_builder.profile.names import parse_source_url
 
     directories = search_path(profile_dirs or [], os.environ)
+    loaded = load_profile(profile, profile_dirs=directories, overrides=overrides or [])
     request = Request(
-        loaded=load_profile(profile, profile_dirs=directories, overrides=overrides or []),
+        loaded=replace(loaded, profile=expand_home(loaded.profile, os.environ)),
         environ=dict(os.environ),
         out=out.expanduser().absolute(),
         source=source,
         workspace=workspace.expanduser().absolute() if workspace else None,
         jobs=jobs,
     )
+    remedy = "name a directory with a TensorRT-LLM checkout, or a URL such as https://host/path.git"
     if request.directory is not None and not request.directory.is_dir():
-        raise UsageError(
-            f"--source {source} is no directory",
-            remedy="name a directory with a TensorRT-LLM checkout, or a URL such as https://host/path.git",
-        )
+        raise UsageError(f"--source {source} is no directory", remedy=remedy)
+    if source is not None and request.directory is None:
+        try:
+            parse_source_url(source)
+        except ValueError as error:
+            raise UsageError(f"--source: {error}", remedy=remedy) from None
     return request

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import libcst as cst
@@ -38,16 +39,28 @@ def labelled(version: str, label: str) -> str:
 def set_version_label(tree: Path, label: str) -> str:
     """Put ``label`` into ``__version__`` of the checkout's version.py, and return the version that stands there then.
 
-    Writes nothing when it stands there already. Raises PatchError when the file has another shape, UsageError for a
-    label that is not one of ours.
+    Writes nothing when it stands there already. Raises as :func:`labelled_changes` does.
+    """
+    version, changes = labelled_changes(tree, label)
+    if changes:
+        write_all(tree, changes)
+    return version
+
+
+def labelled_changes(tree: Path, label: str, changes: Sequence[Change] = ()) -> tuple[str, tuple[Change, ...]]:
+    """The version with ``label``, and ``changes`` (of patch sets, not yet written) with that of the label among them.
+
+    The label adds nothing when it stands there already. Raises PatchError when the file has another shape, UsageError
+    for a label that is not one of ours.
     """
     where = Where(str(tree / VERSION_FILE))
     file = Tree(tree).original(VERSION_FILE)
-    if file.data is None:
+    pending = next((change.after for change in changes if change.path == file.path), file.data)
+    if pending is None:
         raise PatchError(
             "the version file is not there", where=where, remedy="name the root of a TensorRT-LLM checkout"
         )
-    document = decode(file.data)
+    document = decode(pending)
     try:
         code = parse(document.text)
         literal = _literal(code.module)
@@ -60,12 +73,11 @@ def set_version_label(tree: Path, label: str) -> str:
         raise PatchError(f"{version!r} is not a version as PEP 440 has it", where=where) from None
     except ValueError as error:
         raise UsageError(str(error)) from None
-    if wanted != version:
-        code.replace_node(
-            literal, literal.with_changes(value=f"{literal.prefix}{literal.quote}{wanted}{literal.quote}")
-        )
-        write_all(tree, [Change(file.path, file.data, document.encode(code.text()), file.mode)])
-    return wanted
+    if wanted == version:
+        return wanted, tuple(changes)
+    code.replace_node(literal, literal.with_changes(value=f"{literal.prefix}{literal.quote}{wanted}{literal.quote}"))
+    change = Change(file.path, file.data, document.encode(code.text()), file.mode)
+    return wanted, (*(one for one in changes if one.path != file.path), change)
 
 
 def _literal(module: cst.Module) -> cst.SimpleString:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from trtllm_builder.plan.model import Setting
 
+FROM_HOST = "host environment"
 # Network and certificate settings a child needs; nothing here can publish, sign or reach a cloud account.
-_FROM_HOST = (
+_PASSED = (
     "http_proxy", "https_proxy", "no_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY",
     "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "PIP_CERT",
     "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_TRUSTED_HOST", "PIP_DEFAULT_TIMEOUT",
@@ -19,7 +20,7 @@ _SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/
 
 def from_host(environ: Mapping[str, str]) -> list[Setting]:
     """The variables that pass from the caller's environment."""
-    return [Setting(name, environ[name], "host environment") for name in _FROM_HOST if environ.get(name)]
+    return [Setting(name, environ[name], FROM_HOST) for name in _PASSED if environ.get(name)]
 
 
 def search_path(first: Sequence[Path], machine_tools: Sequence[Path]) -> str:
@@ -57,10 +58,10 @@ def own_world(home: Path, temporary: Path, caches: Path) -> list[Setting]:
     ]
 
 
-def compile_cache(directory: Path, max_size: int, base: Path, origin: str) -> list[Setting]:
-    """ccache so that a build in another workspace hits too. ``max_size`` in bytes."""
+def compile_cache(directory: Setting, max_size: int, base: Path, origin: str) -> list[Setting]:
+    """ccache so that a build in another workspace hits too. ``max_size`` in bytes, and its ``origin``."""
     return [
-        Setting("CCACHE_DIR", str(directory), origin),
+        directory,
         Setting("CCACHE_MAXSIZE", f"{max(1, max_size // 2**20)}Mi", origin),
         # Paths below the workspace are hashed as relative ones, and the current directory is not hashed at all.
         Setting("CCACHE_BASEDIR", str(base), "hits from any workspace"),

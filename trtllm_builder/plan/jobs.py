@@ -23,13 +23,14 @@ def count_jobs(cpu: Cpu, memory: Memory, *, wanted: int | None, per_job: int, re
     kept = min(max(_LEAST_RESERVE, allowed // 10), allowed // 2) if reserve is None else reserve
     by_memory = max(0, allowed - kept) // per_job
     room = f"({format_size(allowed)} - {format_size(kept)} reserve)"
-    sum_text = f"{room} / {format_size(per_job)} a job = {by_memory} by memory; {cores} by cores"
+    sums = f"{room} / {format_size(per_job)} a job = {by_memory} by memory; {cores} by cores"
+    fitting = max(1, min(cores, by_memory))
     if wanted is None:
-        count = max(1, min(cores, by_memory))
-        arithmetic = f"min({by_memory} by memory, {cores} by cores), at least 1 = {count}: {sum_text}"
+        count = fitting
+        arithmetic = f"{sums}; the lesser, at least 1, is {count}"
     else:
         count = wanted
-        arithmetic = f"{count} as asked for; auto would give {max(1, min(cores, by_memory))}: {sum_text}"
+        arithmetic = f"{count} as asked for; auto would give {fitting}: {sums}"
     return Jobs(
         count=count,
         origin=origin,

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from trtllm_builder.data import data_dir
 from trtllm_builder.host.disk import probe_disk
-from trtllm_builder.plan.model import Lack
+from trtllm_builder.plan.model import Estimate, Lack
 from trtllm_builder.plan.request import Request
 from trtllm_builder.plan.survey import Survey
 from trtllm_builder.tools.advice import Advice
 from trtllm_builder.units import format_size
-from trtllm_builder.upstream.catalogue import Row
 
 
-def find_lacks(request: Request, survey: Survey, row: Row | None) -> tuple[Lack, ...]:
+def find_lacks(request: Request, survey: Survey, disk: Estimate) -> tuple[Lack, ...]:
     """All of them at once, so that a person makes one trip."""
     profile = request.loaded.profile
     lacks = [
@@ -33,7 +32,8 @@ def find_lacks(request: Request, survey: Survey, row: Row | None) -> tuple[Lack,
     ):
         if origin == "absent":
             lacks.append(Lack(reason, _steps(advice)))
-    return (*lacks, *_room(request, survey, row))
+    lacks += [Lack(tool.reason, ()) for tool in survey.tools if tool.origin == "absent"]
+    return (*lacks, *_room(request, survey, disk))
 
 
 def _steps(advice: Advice | None) -> tuple[str, ...]:
@@ -46,18 +46,18 @@ def _steps(advice: Advice | None) -> tuple[str, ...]:
     return (advice.what, *(f"{number}. {step}" for number, step in enumerate(advice.steps, 1)), sizes)
 
 
-def _room(request: Request, survey: Survey, row: Row | None) -> list[Lack]:
+def _room(request: Request, survey: Survey, disk: Estimate) -> list[Lack]:
     place = survey.place
     if not place.disk.writable:
         return [Lack(f"{place.disk.path} cannot be written to", ("give a directory of yours with --workspace",))]
-    needed = 0 if row is None or (place.root / "journal.jsonl").exists() else row.disk.low
+    needed = 0 if (place.root / "journal.jsonl").exists() else disk.low
     install = sum(tool.size for tool in survey.tools) + survey.toolkit.size
     lacks = []
     if place.disk.free < needed:
         lacks.append(
             Lack(
                 f"{place.root} has {format_size(place.disk.free)} free and the build needs at least "
-                f"{format_size(needed)} ({row.disk.source if row else ''})",
+                f"{format_size(needed)} ({disk.source})",
                 ("enlarge the data disk, or give a directory with more room with --workspace",),
             )
         )

@@ -10,6 +10,7 @@ from trtllm_builder import canary
 from trtllm_builder.patching.results import PatchPlan
 from trtllm_builder.patching.sets import check, load_set, set_dirs
 from trtllm_builder.plan.command import cmake_options
+from trtllm_builder.plan.estimates import disk_estimate
 from trtllm_builder.plan.model import Plan
 from trtllm_builder.plan.request import Request
 from trtllm_builder.plan.resolve import no_row, patch_facts, resolve
@@ -46,8 +47,9 @@ def make_plan(request: Request) -> tuple[Plan, Material]:
     row = row_for(ref)
     if row is None:
         raise no_row(ref)
-    survey = take_survey(request, row, row.disk.low)
     assumed = row.assumed_probe()
+    _refuse(assumed)
+    survey = take_survey(request, row, row.disk.low)
     return resolve(request, survey, assumed, row), Material(request, row, assumed, survey)
 
 
@@ -56,14 +58,18 @@ def plan_checkout(
 ) -> tuple[Plan, Material]:
     """The plan for what really lies in ``checkout``; ``epoch`` is its commit's time in seconds since 1970."""
     found = probe(checkout)
-    refusal = found.refusal()
-    if refusal is not None:
-        raise refusal
+    _refuse(found)
     profile = request.loaded.profile
     row = row_for(profile.source.ref)
-    survey = take_survey(request, row, row.disk.low if row else 0)
+    survey = take_survey(request, row, disk_estimate(request, row).low)
     facts = patch_facts(cmake_options(profile, found)[0])
     directories = set_dirs((), request.environ)
     patches = check([load_set(name, directories) for name in profile.patches], checkout, facts)
     plan = resolve(request, survey, found, row, patches=patches, commit=commit, epoch=epoch)
     return plan, Material(request, row, found, survey, patches)
+
+
+def _refuse(found: Probe) -> None:
+    refusal = found.refusal()
+    if refusal is not None:
+        raise refusal

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from trtllm_builder.profile.load import LoadedProfile
+from trtllm_builder.profile.names import CANARY_URL
+
+# user@host:path, as ssh writes it
+_SSH = re.compile(r"[\w.+-]+@[\w.-]+:")
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,7 @@ class Request:
     @property
     def directory(self) -> Path | None:
         """The source directory, when that is what ``source`` names."""
-        if self.source is None or "://" in self.source or self.source.startswith("git@"):
+        if self.source is None or "://" in self.source or self.source == CANARY_URL or _SSH.match(self.source):
             return None
         return Path(self.source).expanduser().absolute()
 

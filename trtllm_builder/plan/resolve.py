@@ -9,12 +9,13 @@ from packaging.version import Version
 from trtllm_builder import __version__
 from trtllm_builder.errors import SourceError
 from trtllm_builder.patching.results import PatchPlan
+from trtllm_builder.patching.version_label import VERSION_FILE
 from trtllm_builder.plan import environment as world
 from trtllm_builder.plan.command import render_command
+from trtllm_builder.plan.estimates import disk_estimate, time_estimate
 from trtllm_builder.plan.jobs import count_jobs
 from trtllm_builder.plan.lacks import find_lacks
 from trtllm_builder.plan.model import (
-    Estimate,
     Plan,
     PlannedPatch,
     PlannedSource,
@@ -28,6 +29,7 @@ from trtllm_builder.plan.origins import origin
 from trtllm_builder.plan.request import Request
 from trtllm_builder.plan.survey import Survey
 from trtllm_builder.profile.model import Profile
+from trtllm_builder.units import format_size
 from trtllm_builder.upstream.architectures import cmake_architectures, expected_targets
 from trtllm_builder.upstream.catalogue import Row
 from trtllm_builder.upstream.model import Probe
@@ -59,11 +61,8 @@ def resolve(
     epoch: int | None = None,
 ) -> Plan:
     """The plan. ``patches`` are the checked sets when there is a checkout; ``commit`` and ``epoch`` (its time, seconds
-    since 1970) are known after fetching. Raises SourceError for an upstream that cannot be built this way, and
+    since 1970) are known after fetching. Raises SourceError for an upstream without a flag that we need, and
     ProfileError where profile and checkout do not fit."""
-    refusal = probe.refusal()
-    if refusal is not None:
-        raise refusal
     profile = request.loaded.profile
     root = survey.place.root
     cuda = survey.toolkit.version or _lowest(str(profile.cuda.toolkit))
@@ -88,13 +87,14 @@ def resolve(
         tensorrt_root=str(tensorrt.root) if tensorrt else None,
     )
     interpreter = survey.host.interpreter
+    disk = disk_estimate(request, row)
     return Plan(
         profile=profile.name,
         description=profile.description,
         chain=tuple(str(path) for path in reversed(request.loaded.chain)),
         builder=__version__,
         source=_source(request, commit),
-        upstream=Value(probe.version, "catalogue, assumed" if probe.assumed else f"probe of {probe.root}"),
+        upstream=Value(probe.version, "catalogue, assumed" if probe.assumed else f"probe {VERSION_FILE}"),
         assumed=_assumed(probe, row, survey),
         workspace=Value(str(root), survey.place.why),
         caches=str(survey.place.caches),
@@ -123,14 +123,11 @@ def resolve(
         left_out=command.left_out,
         patches=_patches(profile, patches),
         verification=_verification(profile, probe, cuda),
-        disk=Estimate(row.disk.low, row.disk.high, row.disk.source) if row else _no_estimate,
-        time=Estimate(row.time.low, row.time.high, row.time.source) if row else _no_estimate,
-        lacks=find_lacks(request, survey, row),
+        disk=disk,
+        time=time_estimate(request, row),
+        lacks=find_lacks(request, survey, disk),
         notes=(*request.loaded.notes, *probe.notes, *_notes(request, survey, probe)),
     )
-
-
-_no_estimate = Estimate(0, 0, "not known: the catalogue has no row for this ref")
 
 
 def _lowest(specifier: str) -> str:
@@ -186,8 +183,11 @@ def _environment(request: Request, survey: Survey, probe: Probe, cuda: str, epoc
         ]
     settings.append(Setting("PATH", _path(survey, root), "tools of this plan, then the system's"))
     if profile.build.ccache.enabled:
-        directory = Path(profile.build.ccache.dir) if profile.build.ccache.dir else place.caches / "ccache"
-        settings += world.compile_cache(directory, profile.build.ccache.max_size, root, origin(profile, "build.ccache.max_size"))
+        cache = profile.build.ccache
+        directory = Setting("CCACHE_DIR", str(place.caches / "ccache"), "shared by all workspaces")
+        if cache.dir is not None:
+            directory = Setting("CCACHE_DIR", cache.dir, origin(profile, "build.ccache.dir"))
+        settings += world.compile_cache(directory, cache.max_size, root, origin(profile, "build.ccache.max_size"))
     if epoch is not None:
         settings.append(Setting("SOURCE_DATE_EPOCH", str(epoch), "time of the commit"))
     # Some releases rewrite requirements.txt for CUDA 12 when this variable says so, and only then.
@@ -254,7 +254,7 @@ def _notes(request: Request, survey: Survey, probe: Probe) -> list[str]:
     wanted = profile.build.jobs if request.jobs is None else request.jobs
     memory = survey.host.memory.allowed
     if wanted != "auto" and int(wanted) * profile.build.job_memory > memory:
-        notes.append(f"{wanted} jobs of {profile.build.job_memory} bytes need more memory than is free")
+        notes.append(f"{wanted} jobs of {format_size(profile.build.job_memory)} need more memory than is free")
     if probe.missing_submodules:
         notes.append(
             f"{len(probe.missing_submodules)} submodules are not there yet: {', '.join(probe.missing_submodules)}"

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
+from trtllm_builder.patching.diffs import make_diff
+from trtllm_builder.patching.results import PatchPlan
+from trtllm_builder.patching.version_label import labelled_changes
 from trtllm_builder.plan.model import Plan
-from trtllm_builder.text import redact
+from trtllm_builder.text import clean, redact
 
 # Only quoted words and the diff (between quoted here-document marks) go in; nothing is pasted together as shell text.
 _TEMPLATE = """\
@@ -15,69 +19,67 @@ _TEMPLATE = """\
 # Made by trtllm-builder {{ plan.builder }} for profile {{ plan.profile | comment }}.
 # It ends at upstream's wheel: nothing here normalises, verifies or records it. Run 'trtllm-build verify' on the result.
 # Tools and toolkit must be where this script names them; 'trtllm-build --profile ...' installs them.
+{% if redacted %}
+# Credentials were left out: put your own where it says ***.
+{% endif %}
 set -eu
 umask 022
-{% if directory %}
+{% if directory != source %}
+if test -e {{ source | sh }}; then
+  echo {{ (source ~ ' is there already; move it away first') | sh }} >&2
+  exit 1
+fi
 mkdir -p {{ source | sh }}
 cp -a {{ directory | sh }}/. {{ source | sh }}/
+{% endif %}
 cd {{ source | sh }}
-{% else %}
-mkdir -p {{ source | sh }}
-cd {{ source | sh }}
-git init -q .
-git remote add origin {{ url | sh }}
-git fetch -q --depth 1 origin {{ commit | sh }}
-git checkout -q --detach FETCH_HEAD
-{% if plan.source.submodules %}
-git submodule update --init --recursive --depth 1
-{% endif %}
-{% if plan.source.lfs %}
-git lfs pull
-{% endif %}
-{% endif %}
 {% if diff %}
-# The patch sets {{ sets | comment }} and the version label. git apply takes no fuzz; the ceiling keeps it in this tree.
-GIT_CEILING_DIRECTORIES={{ parent | sh }} GIT_DIR=/dev/null git apply -p1 <<'{{ mark }}'
+# The patch sets {{ sets | comment }} and the version label. git apply takes no fuzz; outside a repository it skips no file.
+GIT_CEILING_DIRECTORIES={{ root | sh }} GIT_DIR=/dev/null git apply -p1 <<'{{ mark }}'
 {{ diff }}{{ mark }}
 {% endif %}
-test -x {{ python | sh }} || {{ base_python | sh }} -m venv {{ venv | sh }}
-mkdir -p {{ home | sh }} {{ temporary | sh }} {{ home | sh }}/deep_gemm_cache
+test -x {{ argv[0] | sh }} || {{ plan.python.value | sh }} -m venv {{ venv | sh }}
+mkdir -p {{ home | sh }}/deep_gemm_cache {{ temporary | sh }}
 exec env -i \\
-{% for setting in plan.environment %}
-  {{ (setting.name ~ '=' ~ setting.value) | sh }} \\
+{% for setting in settings %}
+  {{ setting | sh }} \\
 {% endfor %}
-  {{ argv }}
+  {{ argv | map('sh') | join(' ') }}
 """
 
 
-def render_script(plan: Plan, *, diff: str) -> str:
-    """``diff`` is the unified diff of all patch sets and the version label against the plan's checkout."""
+def render_script(plan: Plan, patches: PatchPlan, checkout: Path) -> str:
+    """The script for the plan of ``checkout``, with what ``patches`` would change there and the version label.
+
+    Bytes of the checkout that are no UTF-8 stand as surrogates (surrogateescape). Raises as ``labelled_changes`` does.
+    """
     root = plan.workspace.value
-    source, venv = f"{root}/source", f"{root}/venv"
     world = {setting.name: setting.value for setting in plan.environment}
     environment = Environment(  # noqa: S701 - a shell script, not HTML; the ``sh`` filter quotes
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     environment.filters["sh"] = shlex.quote
-    environment.filters["comment"] = lambda text: " ".join(str(text).split())
+    environment.filters["comment"] = lambda text: " ".join(redact(clean(str(text))).split())
+    _, changes = labelled_changes(checkout, plan.label, patches.changes)
+    diff = make_diff(changes)
     mark = "END_OF_PATCH"
-    while any(line == mark for line in diff.splitlines()):
+    while any(line == mark for line in diff.split("\n")):
         mark += "_"
-    text = environment.from_string(_TEMPLATE).render(
+    words = [f"{name}={value}" for name, value in world.items()]
+    # Not the whole text: in the diff a redacted line of context would fit nowhere.
+    settings, argv = [redact(word) for word in words], [redact(word) for word in plan.argv]
+    return environment.from_string(_TEMPLATE).render(
         plan=plan,
-        source=source,
-        parent=root,
-        directory=plan.source.directory,
-        url=plan.source.url,
-        commit=plan.source.commit or plan.source.ref,
+        redacted=(settings, argv) != (words, list(plan.argv)),
+        root=root,
+        source=f"{root}/source",
+        directory=str(checkout),
         diff=diff,
         mark=mark,
         sets=", ".join(patch.name for patch in plan.patches),
-        python=plan.argv[0],
-        base_python=plan.python.value,
-        venv=venv,
+        venv=f"{root}/venv",
         home=world["HOME"],
         temporary=world["TMPDIR"],
-        argv=shlex.join(plan.argv),
+        settings=settings,
+        argv=argv,
     )
-    return redact(text)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from trtllm_builder.data import cache_dir
-from trtllm_builder.errors import UsageError
+from trtllm_builder.data import cache_dir, data_dir
+from trtllm_builder.errors import HostError, UsageError
 from trtllm_builder.host.disk import Disk, probe_disk
 from trtllm_builder.host.read import Host, read_host
 from trtllm_builder.plan.origins import origin
 from trtllm_builder.plan.request import Request
+from trtllm_builder.profile.model import Profile
+from trtllm_builder.tools.advice import advise_tensorrt, advise_toolkit
 from trtllm_builder.tools.choose import ToolChoice, ToolWant, choose
 from trtllm_builder.tools.tensorrt import TensorRTChoice, choose_tensorrt
 from trtllm_builder.tools.toolkit import ToolkitChoice, choose_toolkit
@@ -44,16 +47,10 @@ class Survey:
 
 
 def take_survey(request: Request, row: Row | None, needed: int) -> Survey:
-    """``needed`` is the least room in bytes that a fresh build takes. Raises HostError for a root that was named and
-    does not fit, UsageError for a range that is none."""
+    """``needed`` is the least room in bytes that a fresh build takes. What was named and does not fit is ``absent``, as
+    what is not there. Raises UsageError for a range that is none."""
     profile, environ = request.loaded.profile, request.environ
-    toolkit = choose_toolkit(
-        profile.cuda.root,
-        str(profile.cuda.toolkit),
-        environ,
-        wheels=profile.cuda.wheels,
-        archive=profile.cuda.archive,
-    )
+    toolkit = _toolkit(profile, environ)
     wants = [ToolWant("cmake", str(profile.tools.cmake or (row.cmake if row else "")))]
     wants += [ToolWant(name) for name in ("ninja", "patchelf", "cuobjdump")]
     if profile.build.ccache.enabled:
@@ -61,17 +58,49 @@ def take_survey(request: Request, row: Row | None, needed: int) -> Survey:
     beside = [toolkit.toolkit.root / "bin"] if toolkit.toolkit else []
     return Survey(
         host=read_host(profile.python, environ),
-        tools=tuple(choose(want, environ, beside=beside if want.name == "cuobjdump" else ()) for want in wants),
+        tools=tuple(_tool(want, environ, beside if want.name == "cuobjdump" else []) for want in wants),
         toolkit=toolkit,
-        tensorrt=choose_tensorrt(
-            profile.tensorrt.root,
-            str(profile.tensorrt.version or (row.tensorrt if row and row.tensorrt else "")) or None,
-            environ,
-            archive=profile.tensorrt.archive,
-            cuda=toolkit.version,
-        ),
+        tensorrt=_tensorrt(profile, row, toolkit.version, environ),
         place=_choose_place(request, needed),
     )
+
+
+def _tool(want: ToolWant, environ: Mapping[str, str], beside: list[Path]) -> ToolChoice:
+    try:
+        return choose(want, environ, beside=beside)
+    except HostError as error:
+        return ToolChoice(want.name, want.specifier, None, "absent", f"{error}; {error.remedy}")
+
+
+def _toolkit(profile: Profile, environ: Mapping[str, str]) -> ToolkitChoice:
+    cuda = profile.cuda
+    root = _root(cuda.root, cuda.archive)
+    try:
+        return choose_toolkit(root, str(cuda.toolkit), environ, wheels=cuda.wheels, archive=cuda.archive)
+    except HostError as error:
+        advice = advise_toolkit(str(cuda.toolkit), _directory(cuda.root, data_dir(environ) / "cuda"))
+        return ToolkitChoice("absent", None, None, str(error), advice=advice)
+
+
+def _tensorrt(profile: Profile, row: Row | None, cuda: str | None, environ: Mapping[str, str]) -> TensorRTChoice:
+    tensorrt = profile.tensorrt
+    version = str(tensorrt.version or (row.tensorrt if row and row.tensorrt else "")) or None
+    root = _root(tensorrt.root, tensorrt.archive)
+    try:
+        return choose_tensorrt(root, version, environ, archive=tensorrt.archive, cuda=cuda)
+    except HostError as error:
+        advice = advise_tensorrt(version, cuda, _directory(tensorrt.root, data_dir(environ) / "tensorrt"))
+        return TensorRTChoice("absent", None, str(error), advice)
+
+
+def _root(root: str, archive: str | None) -> str:
+    """An archive that is handed over stands in for a root that is named and not there."""
+    return "auto" if archive is not None and root.startswith("/") and not Path(root).exists() else root
+
+
+def _directory(root: str, ours: Path) -> Path:
+    """Where advice puts things: where the profile expects them, unless something else is there."""
+    return Path(root) if root.startswith("/") and not Path(root).exists() else ours
 
 
 def _choose_place(request: Request, needed: int) -> Place:
@@ -80,7 +109,7 @@ def _choose_place(request: Request, needed: int) -> Place:
     said = origin(profile, "workspace")
     lesser: list[Place] = []
     for entry in profile.workspace:
-        base = cache_dir(request.environ) if entry == "cache" else Path(entry).expanduser() / "trtllm-builder"
+        base = cache_dir(request.environ) if entry == "cache" else Path(entry) / "trtllm-builder"
         if entry != "cache" and not base.parent.is_dir():
             continue
         disk = probe_disk(base)
@@ -93,7 +122,8 @@ def _choose_place(request: Request, needed: int) -> Place:
         lesser.append(place)
     else:
         base = cache_dir(request.environ)
-        fallback = Place(base / "workspaces" / profile.name, base, probe_disk(base), f"{said}: none of these fits")
+        why = f"{said}: none of {', '.join(profile.workspace)} is here and can be written to, so our cache"
+        fallback = Place(base / "workspaces" / profile.name, base, probe_disk(base), why)
         place = max(lesser, key=lambda one: one.disk.free, default=fallback)
     if request.workspace is not None:
         place = Place(request.workspace, place.caches, probe_disk(request.workspace), "--workspace")
