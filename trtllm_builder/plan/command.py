@@ -90,9 +90,11 @@ def render_command(
     need("cuda_architectures", architectures, why=origin(profile, "cuda.architectures"))
     # Always explicit: upstream's default is every CPU it can see, whatever the memory.
     need("job_count", str(jobs), why=jobs_origin)
-    if not add("generator", profile.build.generator, why=origin(profile, "build.generator")):
+    generator, said = profile.build.generator, origin(profile, "build.generator")
+    # Upstream puts -G and the name on a shell line without quotes.
+    if " " in generator or not add("generator", generator, why=said):
         environment.append(
-            Setting("CMAKE_GENERATOR", profile.build.generator, "this build_wheel.py has no --generator flag")
+            Setting("CMAKE_GENERATOR", generator, f"{said}; not as --generator, which would not take it")
         )
     if profile.build.ccache.enabled:
         need("use_ccache", why=origin(profile, "build.ccache.enabled"))

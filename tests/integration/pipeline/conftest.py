@@ -50,14 +50,14 @@ class Builder:
         )
         self.started.append(child)
         assert child.stdout is not None
-        for line in child.stdout:
-            if ready(json.loads(line)):
-                child.send_signal(how)
-                break
-        else:
-            pytest.fail("the build ended before the moment came")
-        child.stdout.read()
-        return child.wait(60)
+        with child.stdout as stream:
+            for line in stream:
+                if ready(json.loads(line)):
+                    child.send_signal(how)
+                    break
+            else:
+                pytest.fail("the build ended before the moment came")
+            return child.wait(60)
 
     def states(self, events: list[dict[str, Any]]) -> dict[str, str]:
         """Stage to how it ended: done or kept."""

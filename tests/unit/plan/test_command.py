@@ -103,6 +103,14 @@ def test_what_a_build_cannot_do_without_stops_it(profile: Profile, name: str) ->
         render(profile, probe("ENABLE_MULTI_DEVICE", without=(name,)))
 
 
+def test_a_generator_with_a_space_does_not_go_on_upstreams_shell_line(tmp_path: Path) -> None:
+    path = tmp_path / "make.yaml"
+    path.write_text(PROFILE.replace("build:\n", "build:\n  generator: Unix Makefiles\n"))
+    command = render(load_profile(str(path), profile_dirs=[]).profile, probe("ENABLE_MULTI_DEVICE"))
+    assert "--generator" not in [word for argument in command.arguments for word in argument.words]
+    assert [(setting.name, setting.value) for setting in command.environment] == [("CMAKE_GENERATOR", "Unix Makefiles")]
+
+
 def test_without_a_generator_flag_the_environment_says_it(profile: Profile) -> None:
     command = render(profile, probe("ENABLE_MULTI_DEVICE", without=("generator",)))
     assert [(setting.name, setting.value) for setting in command.environment] == [("CMAKE_GENERATOR", "Ninja")]
