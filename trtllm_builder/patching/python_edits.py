@@ -21,15 +21,15 @@ def replace(text: str, operation: PythonReplace) -> Edited:
     old, new = parse_expression(operation.match), parse_expression(operation.with_)
     if old is not None and new is not None:
         return _replace_expressions(code, operation, old, new)
-    return _replace_runs(code, operation, _statements(operation.match), _statements(operation.with_))
+    return _replace_runs(code, operation, parse_statements(operation.match), parse_statements(operation.with_))
 
 
 def guard(text: str, operation: PythonGuard) -> Edited:
     """Statements under an ``if``; see :class:`PythonGuard`."""
     code = _open(text, operation.in_)
-    pattern = _statements(operation.match)
+    pattern = parse_statements(operation.match)
     test = parse_expression(operation.condition)
-    otherwise = cst.Else(cst.IndentedBlock(_statements(operation.otherwise))) if operation.otherwise else None
+    otherwise = cst.Else(cst.IndentedBlock(parse_statements(operation.otherwise))) if operation.otherwise else None
     todo = done = 0
     for body, scope in code.bodies():
         if not scope.within(operation.in_) or any(_is_guarded(node, test, pattern) for node in scope.above):
@@ -50,10 +50,10 @@ def guard(text: str, operation: PythonGuard) -> Edited:
 def insert(text: str, operation: PythonInsert) -> Edited:
     """New statements beside others; see :class:`PythonInsert`."""
     code = _open(text, operation.in_)
-    new = _statements(operation.code)
+    new = parse_statements(operation.code)
     if operation.at is not None and operation.in_ is not None:
         return _insert_at_start(code, operation.in_, new)
-    anchor = _statements(operation.before or operation.after or "")
+    anchor = parse_statements(operation.before or operation.after or "")
     todo = done = 0
     for body, scope in code.bodies():
         if not scope.within(operation.in_):
@@ -163,10 +163,6 @@ def _insert_at_start(code: Code, name: str, new: Sequence[Statement]) -> Edited:
         return Edited(code.text(), 0, 1)
     code.replace_run(body.body[0], first, [*body.body[:first], *new])
     return Edited(code.text(), 1, 0)
-
-
-def _statements(source: str) -> list[Statement]:
-    return parse_statements(source)
 
 
 def _is_guarded(node: cst.CSTNode, test: cst.BaseExpression | None, pattern: Sequence[Statement]) -> bool:

@@ -10,10 +10,10 @@ import libcst as cst
 from libcst.metadata import MetadataWrapper, PositionProvider
 
 from trtllm_builder.patching.edited import Misfit
+from trtllm_builder.patching.snippets import parts
 
 Statement = cst.BaseStatement
 _NAMED = (cst.FunctionDef, cst.ClassDef)
-_SPACE = (cst.BaseParenthesizableWhitespace, cst.EmptyLine, cst.TrailingWhitespace, cst.Newline)
 Body = cst.Module | cst.IndentedBlock
 
 
@@ -67,7 +67,9 @@ class Code:
         """The file with its replacements."""
         if not self.runs and not self.nodes:
             return self.original
-        return self.module.visit(_Replace(self.runs, self.nodes)).code
+        touched = {*self.runs, *self.nodes}
+        above = {id(node) for entry in self.entries if id(entry.node) in touched for node in entry.scope.above}
+        return self.module.visit(_Replace(self.runs, self.nodes, above)).code
 
     def scopes(self, dotted: str) -> list[cst.FunctionDef | cst.ClassDef]:
         """The functions and classes of this qualified name."""
@@ -132,17 +134,25 @@ def _list(node: cst.CSTNode, scope: Scope, entries: list[Entry]) -> None:
     above = (*scope.above, node)
     around = Scope(scope.names, above)
     within = Scope((*scope.names, node.name.value), above) if isinstance(node, _NAMED) else around
-    for child in node.children:
-        # Decorators, defaults and bases belong to what is around a definition.
-        if not isinstance(child, _SPACE):
-            _list(child, within if isinstance(child, cst.BaseSuite) else around, entries)
+    for name in parts(type(node)):
+        value = getattr(node, name)
+        for child in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(child, cst.CSTNode):
+                # Decorators, defaults and bases belong to what is around a definition.
+                _list(child, within if isinstance(child, cst.BaseSuite) else around, entries)
     entries[index] = Entry(node, scope, len(entries))
 
 
 class _Replace(cst.CSTTransformer):
-    def __init__(self, runs: dict[int, tuple[int, Sequence[Statement]]], nodes: dict[int, cst.CSTNode]) -> None:
+    def __init__(
+        self, runs: dict[int, tuple[int, Sequence[Statement]]], nodes: dict[int, cst.CSTNode], above: set[int]
+    ) -> None:
         super().__init__()
-        self.runs, self.replaced = runs, nodes
+        self.runs, self.replaced, self.above = runs, nodes, above
+
+    def on_visit(self, node: cst.CSTNode) -> bool:
+        # Most of a file is not touched, and need not be walked through.
+        return id(node) in self.above
 
     def on_leave(self, original_node, updated_node):  # type: ignore[no-untyped-def]
         # libcst's declared return type is narrower than what it accepts.

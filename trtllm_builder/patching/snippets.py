@@ -9,6 +9,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import cache, lru_cache
 
 import libcst as cst
 
@@ -22,21 +23,30 @@ _LAYOUT = frozenset(
 )
 
 
-def parse_statements(code: str) -> list[cst.BaseStatement]:
+@lru_cache(maxsize=256)
+def parse_statements(code: str) -> Sequence[cst.BaseStatement]:
     """The statements in ``code``, which may be indented as a whole. Raises ValueError."""
     try:
         module = cst.parse_module(textwrap.dedent(code).strip("\n") + "\n")
     except cst.ParserSyntaxError as error:
         raise ValueError(f"not valid Python: {error.message} (line {error.editor_line})") from None
-    return list(module.visit(_EmptyLines()).body)
+    return tuple(module.visit(_EmptyLines()).body if "\n\n" in code else module.body)
 
 
+@lru_cache(maxsize=256)
 def parse_expression(code: str) -> cst.BaseExpression | None:
     """The expression that ``code`` is, or None."""
     try:
         return cst.parse_expression(textwrap.dedent(code).strip())
     except cst.ParserSyntaxError:
         return None
+
+
+@cache
+def parts(kind: type[cst.CSTNode]) -> tuple[str, ...]:
+    """The fields of a kind of node that mean something; layout and punctuation are left out."""
+    names = (field.name for field in fields(kind))
+    return tuple(name for name in names if name not in _LAYOUT and not name.startswith("whitespace"))
 
 
 def same(pattern: object, node: object, *, wild: bool) -> bool:
@@ -54,11 +64,7 @@ def same(pattern: object, node: object, *, wild: bool) -> bool:
         return False
     if not isinstance(pattern, cst.CSTNode):
         return bool(pattern == node)
-    return all(
-        same(getattr(pattern, field.name), getattr(node, field.name), wild=wild)
-        for field in fields(pattern)
-        if field.name not in _LAYOUT and not field.name.startswith("whitespace")
-    )
+    return all(same(getattr(pattern, name), getattr(node, name), wild=wild) for name in parts(type(pattern)))
 
 
 def same_run(patterns: Sequence[object], nodes: Sequence[object], *, wild: bool) -> bool:
