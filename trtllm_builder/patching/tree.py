@@ -14,6 +14,8 @@ from trtllm_builder.patching.results import Change
 
 MAX_BYTES = 20_000_000
 _NEW_MODE = 0o644
+# What needs no quoting in a diff.
+_PLAIN = re.compile(r"[^\x00-\x1f\x7f\\\"]+")
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ def relative_path(text: str) -> str:
     path = PurePosixPath(text)
     if not text or path.is_absolute() or ".." in path.parts or path == PurePosixPath("."):
         raise ValueError("expected a path inside the tree, without `..`")
-    if not re.fullmatch(r"[^\x00-\x1f\x7f\\\"]+", text) or text.startswith("-") or path.parts[0] == ".git":
+    if not _PLAIN.fullmatch(text) or text.startswith("-") or path.parts[0] == ".git":
         raise ValueError("this path is not allowed here")
     return str(path)
 
@@ -81,7 +83,7 @@ class Tree:
         return Tree(self.root, _base=dict(self.overlay))
 
     def glob(self, pattern: str) -> tuple[str, ...]:
-        """Paths of the files that match; ``**`` stands for any directories. ``.git`` and links are left out."""
+        """Paths of the files that match; ``**`` is any directories. Without ``.git``, links and odd names."""
         form = re.compile(_regex(pattern))
         if pattern not in self._names:
             fixed = pattern.split("*", 1)[0].rpartition("/")[0]
@@ -90,11 +92,14 @@ class Tree:
         return tuple(sorted({*self._names[pattern], *ours}))
 
     def _walk(self, below: str) -> Iterator[str]:
-        for directory, names, files in os.walk(self.root / below, followlinks=False):
+        def unreadable(error: OSError) -> None:
+            raise PatchError(f"the directory cannot be read: {error.strerror}", where=Where(str(error.filename)))
+
+        for directory, names, files in os.walk(self.root / below, onerror=unreadable, followlinks=False):
             names[:] = sorted(name for name in names if name != ".git")
             for name in files:
                 path = Path(directory, name)
-                if not path.is_symlink():
+                if _PLAIN.fullmatch(name) and not path.is_symlink():
                     yield path.relative_to(self.root).as_posix()
 
     def _load(self, path: str) -> File:
