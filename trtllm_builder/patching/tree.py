@@ -93,6 +93,8 @@ class Tree:
 
     def _walk(self, below: str) -> Iterator[str]:
         def unreadable(error: OSError) -> None:
+            if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+                return
             raise PatchError(f"the directory cannot be read: {error.strerror}", where=Where(str(error.filename)))
 
         for directory, names, files in os.walk(self.root / below, onerror=unreadable, followlinks=False):
