@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
+import jsonschema
 import pytest
+from referencing import Registry, Resource
+
+import trtllm_builder
+
+SCHEMAS = Path(trtllm_builder.__file__).parent / "schemas"
 
 
 @pytest.fixture(autouse=True)
@@ -15,3 +23,18 @@ def private_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     return home
+
+
+@pytest.fixture(scope="session")
+def validate() -> Callable[[str, object], None]:
+    """``validate("plan", document)`` fails unless the document follows ``schemas/plan.json`` and those it refers to."""
+    schemas = {path.name: json.loads(path.read_text()) for path in SCHEMAS.glob("*.json")}
+    resources = [(name, Resource.from_contents(schema)) for name, schema in schemas.items()]
+    registry = Registry().with_resources(resources)
+
+    def check(name: str, document: object) -> None:
+        schema = schemas[f"{name}.json"]
+        jsonschema.Draft202012Validator.check_schema(schema)
+        jsonschema.Draft202012Validator(schema, registry=registry).validate(document)
+
+    return check

@@ -34,7 +34,8 @@ cp -a {{ directory | sh }}/. {{ source | sh }}/
 {% endif %}
 cd {{ source | sh }}
 {% if diff %}
-# The patch sets {{ sets | comment }} and the version label. git apply takes no fuzz; outside a repository it skips no file.
+# The patch sets {{ sets | comment }} and the version label.
+# git apply takes no fuzz; outside of a repository it skips no file.
 GIT_CEILING_DIRECTORIES={{ root | sh }} GIT_DIR=/dev/null git apply -p1 <<'{{ mark }}'
 {{ diff }}{{ mark }}
 {% endif %}
