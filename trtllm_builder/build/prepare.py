@@ -207,7 +207,7 @@ def do_patch(run: Run) -> Json:
     if patches is None:
         raise SourceError("there is no checkout to patch")
     apply(patches, run.workspace.source)
-    run.log("patches").with_suffix(".diff").write_text(patches.diff, encoding="utf-8")
+    run.log("patches").with_suffix(".diff").write_text(patches.diff, encoding="utf-8", errors="surrogateescape")
     version = set_version_label(run.workspace.source, run.plan.label)
     return {
         "sets": [
