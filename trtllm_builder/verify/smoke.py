@@ -19,6 +19,7 @@ from trtllm_builder.verify.environment import make_environment
 from trtllm_builder.verify.watch import Tree, mapped_libraries, stacks, watch
 
 Outcome = Literal["ok", "not installed", "failed", "hang", "deadline"]
+_FAREWELL = 2.0  # seconds in which helpers of the tested process, such as a resource tracker, may end after it
 _CHILD = Path(__file__).with_name("smoke_child.py")
 _VERSION = "import platform; print(platform.python_version())"
 _TAIL = 40  # lines of output kept as evidence
@@ -187,9 +188,8 @@ def exercise(
         mapped: tuple[str, ...] = ()
         try:
             ending = watch(child, tree, stall=stall, deadline=deadline, phase=events.phase)
-            tree.sample()
             if ending == "exited":
-                left = len(tree.alive())
+                left = tree.left_after(_FAREWELL)
             else:
                 stack, mapped = stacks(tree, place / "stacks"), mapped_libraries(tree)
         finally:

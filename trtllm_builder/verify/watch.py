@@ -68,6 +68,16 @@ class Tree:
                 living.append(pid)
         return sorted(living, key=lambda pid: (pid != self.leader, pid))
 
+    def left_after(self, seconds: float) -> int:
+        """How many still live ``seconds`` after now, without waiting longer than for the last one to end."""
+        until = time.monotonic() + seconds
+        while True:
+            self.sample()
+            left = len(self.alive())
+            if not left or time.monotonic() >= until:
+                return left
+            time.sleep(0.02)
+
     def end(self) -> None:
         """Kills the group of the leader and whatever else of the tree still lives; waits until they are gone."""
         self.sample()
