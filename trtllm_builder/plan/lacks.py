@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from trtllm_builder.data import data_dir
 from trtllm_builder.host.disk import probe_disk
+from trtllm_builder.host.system import python_remedy
 from trtllm_builder.plan.model import Estimate, Lack
 from trtllm_builder.plan.request import Request
 from trtllm_builder.plan.survey import Survey
@@ -16,14 +17,13 @@ def find_lacks(request: Request, survey: Survey, disk: Estimate) -> tuple[Lack, 
     profile = request.loaded.profile
     lacks = [
         Lack(f"{one.name} is missing: it is needed for {one.needed_for}", (one.remedy,))
-        for one in survey.host.system.prerequisites
-        if one.found is None and (one.name != "git-lfs" or profile.source.lfs)
+        for one in survey.host.system.missing
     ]
     if survey.host.interpreter is None:
         lacks.append(
             Lack(
                 f"no Python {profile.python} runs here",
-                (f"install python{profile.python} with venv and headers, or change 'python' in the profile",),
+                (python_remedy(profile.python), "or change 'python' in the profile"),
             )
         )
     for origin, advice, reason in (

@@ -10,7 +10,7 @@ from trtllm_builder.profile.model import Profile
 
 def expand(text: str, environ: Mapping[str, str]) -> str:
     """``text`` with a leading ``~/`` replaced by HOME of ``environ``; words and other paths as they are."""
-    return str(Path(environ.get("HOME") or "/", text[2:])) if text.startswith("~/") else text
+    return str(Path(environ.get("HOME") or "/", text[2:].lstrip("/"))) if text.startswith("~/") else text
 
 
 def expand_home(profile: Profile, environ: Mapping[str, str]) -> Profile:

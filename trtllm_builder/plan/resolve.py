@@ -256,9 +256,7 @@ def _notes(request: Request, survey: Survey, probe: Probe) -> list[str]:
     if wanted != "auto" and int(wanted) * profile.build.job_memory > memory:
         notes.append(f"{wanted} jobs of {format_size(profile.build.job_memory)} need more memory than is free")
     if probe.missing_submodules:
-        notes.append(
-            f"{len(probe.missing_submodules)} submodules are not there yet: {', '.join(probe.missing_submodules)}"
-        )
+        notes.append(f"submodules that are not there yet: {', '.join(probe.missing_submodules)}")
     return notes
 
 
