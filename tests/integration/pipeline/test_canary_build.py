@@ -87,7 +87,9 @@ def test_an_option_nobody_declares_is_named_before_anything_is_made(builder: Any
     assert not builder.workspace.exists()
 
 
-def test_another_workspace_with_other_jobs_hits_the_cache_and_gives_the_same_bytes(builder: Any, tmp_path: Path) -> None:
+def test_another_workspace_with_other_jobs_hits_the_cache_and_gives_the_same_bytes(
+    builder: Any, tmp_path: Path
+) -> None:
     builder.run("--jobs", "1")
     first = builder.wheel.read_bytes()
     shutil.rmtree(builder.out)

@@ -39,6 +39,13 @@ def test_the_world_of_the_test_is_clean(attempt: Try, monkeypatch: pytest.Monkey
     assert not any(word in tried.output for word in ("SECRET_TOKEN", "elsewhere", "trtllm_builder/"))
 
 
+@pytest.mark.parametrize(("seconds", "left"), [("0.3", 0), ("60", 1)])
+def test_only_what_stays_is_left_behind(attempt: Try, seconds: str, left: int) -> None:
+    code = f"import subprocess\nsubprocess.Popen(['sleep', '{seconds}'])\nclass LLM: pass"
+    tried = attempt({"tensorrt_llm/llm.py": code}, answer=None)
+    assert (tried.outcome, tried.left_behind) == ("ok", left)
+
+
 def test_a_hang_at_import_is_seen_dumped_and_ended(attempt: Try, tmp_path: Path) -> None:
     started = time.monotonic()
     tried = attempt(
