@@ -34,7 +34,7 @@ def materialise(destination: Path) -> str:
         destination.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{destination.name}-", dir=destination.parent) as scratch:
             fresh = Path(scratch) / "canary"
-            _copy_tree(fresh)
+            write_tree(fresh)
             commit = _commit(fresh)
             if _put(fresh, destination):
                 return commit
@@ -74,7 +74,8 @@ def _files() -> list[Path]:
     return sorted(path for path in found if "__pycache__" not in path.parts)
 
 
-def _copy_tree(target: Path) -> None:
+def write_tree(target: Path) -> None:
+    """The files alone, for reading them where there is no git."""
     for relative in _files():
         copy = target / relative.with_name(_RENAMED.get(relative.name, relative.name))
         copy.parent.mkdir(parents=True, exist_ok=True)

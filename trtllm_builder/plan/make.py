@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,8 +42,13 @@ def make_plan(request: Request) -> tuple[Plan, Material]:
         return plan_checkout(request, request.directory)
     if request.url == CANARY_URL:
         with tempfile.TemporaryDirectory(prefix="canary-") as directory:
-            commit = canary.materialise(Path(directory) / "canary")
-            return plan_checkout(request, Path(directory) / "canary", commit=commit)
+            tree, commit = Path(directory) / "canary", None
+            # Without git there is a plan too: it is what says that git is missing, beside all else that is.
+            if shutil.which("git"):
+                commit = canary.materialise(tree)
+            else:
+                canary.write_tree(tree)
+            return plan_checkout(request, tree, commit=commit)
     ref = request.loaded.profile.source.ref
     row = row_for(ref)
     if row is None:

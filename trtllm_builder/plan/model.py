@@ -53,7 +53,10 @@ class Jobs:
 
 @dataclass(frozen=True)
 class PlannedSource:
-    """Where upstream comes from. ``url`` may carry credentials: it is redacted wherever a plan is shown or kept."""
+    """Where upstream comes from. ``url`` may carry credentials: it is redacted wherever a plan is shown or kept.
+
+    ``origin`` is that of the URL or directory, ``ref_origin`` that of ref and commit.
+    """
 
     url: str
     ref: str
@@ -63,6 +66,7 @@ class PlannedSource:
     lfs: bool
     submodules: bool
     origin: str
+    ref_origin: str
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ def _lowest(specifier: str) -> str:
 
 
 def _source(request: Request, commit: str | None) -> PlannedSource:
-    source = request.loaded.profile.source
+    profile, source = request.loaded.profile, request.loaded.profile.source
     return PlannedSource(
         url=request.url,
         ref=source.ref,
@@ -146,7 +146,8 @@ def _source(request: Request, commit: str | None) -> PlannedSource:
         directory=str(request.directory) if request.directory else None,
         lfs=source.lfs,
         submodules=source.submodules,
-        origin="--source" if request.source else origin(request.loaded.profile, "source.ref"),
+        origin="--source" if request.source else origin(profile, "source.url"),
+        ref_origin=origin(profile, "source.commit" if source.commit else "source.ref"),
     )
 
 

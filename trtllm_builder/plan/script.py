@@ -13,7 +13,7 @@ from trtllm_builder.patching.version_label import labelled_changes
 from trtllm_builder.plan.model import Plan
 from trtllm_builder.text import clean, redact
 
-# Only quoted words and the diff (between quoted here-document marks) go in; nothing is pasted together as shell text.
+# Only quoted words go in, and the diff between quoted marks: no line of a unified diff begins with an E.
 _TEMPLATE = """\
 #!/bin/sh
 # Made by trtllm-builder {{ plan.builder }} for profile {{ plan.profile | comment }}.
@@ -36,8 +36,8 @@ cd {{ source | sh }}
 {% if diff %}
 # The patch sets {{ sets | comment }} and the version label.
 # git apply takes no fuzz; outside of a repository it skips no file.
-GIT_CEILING_DIRECTORIES={{ root | sh }} GIT_DIR=/dev/null git apply -p1 <<'{{ mark }}'
-{{ diff }}{{ mark }}
+GIT_CEILING_DIRECTORIES={{ root | sh }} GIT_DIR=/dev/null git apply -p1 <<'END_OF_PATCH'
+{{ diff }}END_OF_PATCH
 {% endif %}
 test -x {{ argv[0] | sh }} || {{ plan.python.value | sh }} -m venv {{ venv | sh }}
 mkdir -p {{ home | sh }}/deep_gemm_cache {{ temporary | sh }}
@@ -63,9 +63,6 @@ def render_script(plan: Plan, patches: PatchPlan, checkout: Path) -> str:
     environment.filters["comment"] = lambda text: " ".join(redact(clean(str(text))).split())
     _, changes = labelled_changes(checkout, plan.label, patches.changes)
     diff = make_diff(changes)
-    mark = "END_OF_PATCH"
-    while any(line == mark for line in diff.split("\n")):
-        mark += "_"
     words = [f"{name}={value}" for name, value in world.items()]
     # Not the whole text: in the diff a redacted line of context would fit nowhere.
     settings, argv = [redact(word) for word in words], [redact(word) for word in plan.argv]
@@ -76,7 +73,6 @@ def render_script(plan: Plan, patches: PatchPlan, checkout: Path) -> str:
         source=f"{root}/source",
         directory=str(checkout),
         diff=diff,
-        mark=mark,
         sets=", ".join(patch.name for patch in plan.patches),
         venv=f"{root}/venv",
         home=world["HOME"],

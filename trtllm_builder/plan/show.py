@@ -101,7 +101,7 @@ def _profile(plan: Plan, names: dict[str, str]) -> Iterator[Row]:
 def _decisions(plan: Plan) -> Iterator[Row]:
     source, targets, jobs = plan.source, plan.verification.targets, plan.jobs
     yield "source", source.directory or source.url, source.origin
-    yield "ref", source.ref, source.origin
+    yield "ref", source.ref, source.ref_origin
     yield "commit", source.commit or "whatever the ref names when it is fetched", ""
     if source.mirrors:
         yield "mirrors", ", then ".join(source.mirrors), ""

@@ -1,0 +1,50 @@
+"""What a build's watchers say: JSON lines that follow their schema, plain lines that do not flood a log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from trtllm_builder.build.progress import Progress
+from trtllm_builder.cli.views import JsonView, PlainView, choose_view
+
+STEPS = [Progress("build", done, 340, float(done), 0.0) for done in range(1, 341)]
+
+
+def test_json_lines_follow_the_schema(
+    capsys: pytest.CaptureFixture[str], validate: Callable[[str, object], None]
+) -> None:
+    with JsonView() as view:
+        view.note("a note")
+        view.stage("compile", "begun", "")
+        view.progress(Progress(), "a line")
+        view.progress(Progress(elapsed=1.26), "another")
+        for step in STEPS:
+            view.progress(step, None)
+        view.stage("compile", "done", "x.whl")
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    for event in events:
+        validate("build-events", event)
+    assert [event["event"] for event in events[:3]] == ["note", "stage", "progress"]
+    # One line a step, whatever upstream prints in between.
+    assert len(events) == 3 + 1 + len(STEPS)
+    assert events[3]["eta"] is None and events[-2]["eta"] == 0 and events[-2]["done"] == 340
+
+
+def test_plain_lines_are_one_a_tenth(capsys: pytest.CaptureFixture[str]) -> None:
+    with PlainView() as view:
+        view.stage("fetch", "begun", "")
+        view.stage("fetch", "done", "abc (1.0 s)")
+        for step in STEPS:
+            view.progress(step, f"[{step.done}/340] Building")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "fetch      done  abc (1.0 s)"
+    assert 10 <= len(lines) - 1 <= 12 and "build [340/340]" in lines[-1]
+
+
+def test_without_a_terminal_lines_are_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    assert isinstance(choose_view(False), PlainView)
+    assert isinstance(choose_view(True), JsonView)

@@ -1,0 +1,142 @@
+"""``plan`` as a user runs it: formats, exit codes, sentences."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from trtllm_builder import canary
+from trtllm_builder.cli import app
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path) -> Run:
+    """The console script's own entry point, in this process, on a machine without programs to look for."""
+    monkeypatch.chdir(tmp_path)
+
+    def main(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setenv("PATH", "/nowhere")
+        monkeypatch.setattr(sys, "argv", ["trtllm-build", *words])
+        with pytest.raises(SystemExit) as ended:
+            app.main()
+        shown = capfdbinary.readouterr()
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, shown.out.decode(), shown.err.decode()
+
+    return main
+
+
+@pytest.fixture
+def profile(tmp_path: Path) -> str:
+    """The canary's, without what depends on this machine, and with an absent toolkit."""
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "schema: 1\nextends: canary\npython: host\n"
+        f"cuda: {{root: {tmp_path}/cuda}}\nworkspace: [{tmp_path}]\ntools: {{cmake: '>=3.27,<3.31'}}\n"
+    )
+    return str(path)
+
+
+def test_lacks_are_listed_and_only_check_and_build_end_with_3(run: Run, profile: str, tmp_path: Path) -> None:
+    status, out, err = run("plan", "--profile", profile)
+    assert (status, err) == (0, "")
+    assert "this host lacks\n  git is missing" in out
+    assert f"  the CUDA toolkit at {tmp_path}/cuda is not fit: there is no bin/nvcc\n" in out
+    assert f"--set cuda.root={tmp_path}/cuda" in out
+    status, out, err = run("plan", "--profile", profile, "--check")
+    assert status == 3 and "this host lacks" in out
+    assert "error: git is missing" in err and f"error: the CUDA toolkit at {tmp_path}/cuda is not fit" in err
+    assert "--toolkitpath=" in err and "Traceback" not in err
+    status, out, err = run("--profile", profile, "--workspace", str(tmp_path / "w"))
+    assert status == 3 and "error: git is missing" in err and not (tmp_path / "w").exists()
+
+
+def test_json_and_dry_run_are_the_same_plan(run: Run, profile: str, validate: Callable[[str, object], None]) -> None:
+    status, out, _ = run("plan", "--profile", profile, "--json")
+    document = json.loads(out)
+    validate("plan", document)
+    assert status == 0 and document["disk"] == {**document["disk"], "low": 60_000_000, "high": 500_000_000}
+    status, dry, _ = run("--profile", profile, "--dry-run", "--json")
+    for one in (again := json.loads(dry), document):
+        del one["jobs"], one["workspace"]  # they name what is free just now
+    assert status == 0 and again == document
+
+
+def test_a_profile_without_a_checkout(run: Run, validate: Callable[[str, object], None]) -> None:
+    status, out, err = run("plan", "--profile", "autodl-4090", "--json", "--set", "python=host")
+    assert (status, err) == (0, "")
+    document = json.loads(out)
+    validate("plan", document)
+    assert document["assumed"] and document["lacks"]
+    assert any("not pinned to a commit and comes through a mirror" in note for note in document["notes"])
+
+
+def test_runpod_s_plan_says_how_to_fill_its_volume(run: Run) -> None:
+    status, out, _ = run("plan", "--profile", "runpod-4090", "--set", "python=host", "--set", "cuda.root=/no/cuda-12.9")
+    assert status == 0
+    assert "the CUDA toolkit at /no/cuda-12.9 is not fit: there is no bin/nvcc" in out
+    assert "--toolkitpath=/no/cuda-12.9" in out and "CUDA           absent" in out
+
+
+def test_a_script_needs_a_checkout(run: Run, profile: str) -> None:
+    status, out, err = run("plan", "--profile", profile, "--format", "sh")
+    assert (status, out) == (2, "")
+    assert "error: a script needs a checkout" in err and "--source DIR" in err
+
+
+def test_a_script_of_a_real_tree(run: Run, profile: str, tmp_path: Path) -> None:
+    source = tmp_path / "it's $here"
+    canary.materialise(source)
+    status, out, err = run("plan", "--profile", profile, "--source", str(source), "--format", "sh")
+    assert (status, err) == (0, "")
+    assert subprocess.run(["/bin/sh", "-n"], input=out, text=True, capture_output=True).returncode == 0
+    assert '+__version__ = "0.0.0+canary.sd.cu129.sm89"' in out and "+++ b/tensorrt_llm/_utils.py" in out
+    assert "It ends at upstream's wheel" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "sentence"),
+    [
+        (("--source", "/no/such/directory"), 2, "--source /no/such/directory is no directory"),
+        (("--source", "ext::sh://x"), 2, "expected a URL with https, ssh or file"),
+        (
+            ("--source", "http://me:hunter2@host/x"),
+            2,
+            "expected a URL with https, ssh or file, not `http://***@host/x`",
+        ),
+        (("--source", "."), 4, "not a TensorRT-LLM checkout"),
+        (("--set", "source.ref=nonsense", "--source", "https://host/x.git"), 4, "no row for nonsense"),
+        (("--set", "source.ref=release/0.15", "--source", "https://host/x.git"), 4, "prebuilt MPI-linked archives"),
+        (("--jobs", "0"), 2, "greater than or equal to 1"),
+        (("--workspace", "/a b"), 2, "the workspace /a b has characters"),
+        (("--set", "cuda.toolkit=new"), 2, "new"),
+        (("--format", "yaml"), 2, "yaml"),
+    ],
+)
+def test_each_mistake_has_its_sentence(
+    run: Run, profile: str, words: tuple[str, ...], status: int, sentence: str, validate: Callable[[str, object], None]
+) -> None:
+    ended, out, err = run("plan", "--profile", profile, *words)
+    assert (ended, out) == (status, "")
+    assert sentence in err and "Traceback" not in err and "hunter2" not in err
+    ended, out, err = run("plan", "--profile", profile, *words, "--json")
+    document = json.loads(out)
+    validate("build-events", document)
+    assert (ended, err) == (status, "") and sentence in document["error"]["what"]
+
+
+def test_an_unknown_profile_is_not_a_traceback(run: Run) -> None:
+    status, out, err = run("plan", "--profile", "canarry")
+    assert (status, out) == (2, "") and "did you mean `canary`?" in err
+
+
+def test_profile_before_the_command_is_told(run: Run) -> None:
+    status, _, err = run("--profile", "canary", "plan")
+    assert status == 2 and "belongs behind it" in err
