@@ -19,9 +19,10 @@ def copy_file(source: Name, target: Name, *, mode: int) -> str:
     """
     fresh = os.fsencode(target) + b".trtllm-new"
     digest = hashlib.sha256()
+    _remove(fresh)
     try:
         with open(source, "rb", buffering=0) as reading:  # noqa: PTH123 - may be bytes
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             with open(os.open(fresh, flags, 0o600), "wb", buffering=0) as writing:  # noqa: PTH123
                 cloned = _clone(reading.fileno(), writing.fileno())
                 while block := reading.read(_BLOCK):

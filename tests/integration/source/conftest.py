@@ -105,8 +105,10 @@ class Server:
     root: Path
     url: str = ""
     password: str | None = None
+    objects_at: str = ""
+    """Another name of this server, where LFS objects are given without a password."""
     faults: list[tuple[str, str]] = field(default_factory=list)
-    """(part of the path, "503" | "error" | "cut" | "stall" | "lie" | "short"), each used once."""
+    """(part of the path, "503" | "error" | "pass" | "cut" | "stall" | "lie" | "whole"), each used once."""
     requests: list[str] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     release: threading.Event = field(default_factory=threading.Event)
@@ -144,8 +146,9 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
                 return self._answer(200, body, {"Content-Type": "application/x-git-upload-pack-advertisement"})
             if fault == "stall":
                 server.release.wait(60)
+                self.close_connection = True
                 return None
-            if server.password is not None:
+            if server.password is not None and not (server.objects_at and "/lfs-object/" in self.path):
                 wanted = "Basic " + base64.b64encode(server.password.encode()).decode()
                 given = self.headers.get("Authorization")
                 if given != wanted:
@@ -201,7 +204,7 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
                 oid = one["oid"]
                 here = server.root / repo.strip("/") / ".git/lfs/objects" / oid[:2] / oid[2:4] / oid
                 if here.is_file():
-                    href = f"{server.url}/lfs-object{repo}/{oid}"
+                    href = f"{server.objects_at or server.url}/lfs-object{repo}/{oid}"
                     listed.append({**one, "actions": {"download": {"href": href, "header": {"X-Lfs": "yes"}}}})
                 else:
                     listed.append({**one, "error": {"code": 404, "message": "no such \x1b[31mobject"}})
@@ -213,7 +216,7 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
             content = (server.root / repo / ".git/lfs/objects" / oid[:2] / oid[2:4] / oid).read_bytes()
             if fault == "lie":
                 return self._answer(200, content[:-1] + b"!")
-            start = re.match(r"bytes=(\d+)-", self.headers.get("Range", ""))
+            start = None if fault == "whole" else re.match(r"bytes=(\d+)-", self.headers.get("Range", ""))
             first = int(start[1]) if start else 0
             rest = content[first:]
             self.send_response(206 if start else 200)

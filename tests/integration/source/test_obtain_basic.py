@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from trtllm_builder.errors import HostError, SourceError
+from trtllm_builder.source import obtain as obtain_module
 from trtllm_builder.source.git import CONFIG
 from trtllm_builder.source.model import SourceWant
 from trtllm_builder.source.records import read_record, write_record
@@ -28,7 +29,7 @@ def test_a_branch_is_checked_out_detached_and_says_that_it_is_not_pinned(world: 
     assert (got.commit, got.pinned, got.served_by, got.dirty) == (head, False, "original", False)
     assert (got.path / "scripts/b.py").read_text() == "2"
     assert (got.path / ".git" / "HEAD").read_text().strip() == head
-    assert got.digest.startswith("sha256:")
+    assert got.digest.startswith("sha256:") and got.notes == ()
 
 
 def test_a_pinned_commit_needs_the_network_once(world: World, repository: Callable, tmp_path: Path) -> None:
@@ -177,6 +178,24 @@ def test_a_killed_swap_is_made_again(world: World, repository: Callable) -> None
     record = read_record(got.path)
     assert record is not None
     write_record(got.path, record, complete=False)
+    assert (world.obtain(want).path / "a").read_text() == "1"
+
+
+def test_an_interrupt_right_after_the_swap_leaves_a_tree_that_is_known_as_ours(
+    world: World, repository: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream = repository("up")
+    want = SourceWant(upstream.url, "main", upstream.commit({"a": "1"}))
+    real = obtain_module._take_name
+
+    def interrupted(fresh: Path, destination: Path) -> None:
+        real(fresh, destination)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(obtain_module, "_take_name", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        world.obtain(want)
+    monkeypatch.setattr(obtain_module, "_take_name", real)
     assert (world.obtain(want).path / "a").read_text() == "1"
 
 

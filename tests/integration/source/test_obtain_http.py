@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 import tenacity
 
-from trtllm_builder.errors import SourceError
+from trtllm_builder.errors import HostError, SourceError
 from trtllm_builder.process import group_members, read_stat
 from trtllm_builder.source.model import Mirror, SourceWant
 
@@ -95,7 +96,7 @@ def test_something_that_speaks_no_tls(world: World, server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    "faults", [[("git-upload-pack", "cut")] * 2, [("info/refs", "503"), ("git-upload-pack", "503")]]
+    "faults", [[("/git-upload-pack", "cut")] * 2, [("info/refs", "503"), ("/git-upload-pack", "503")]]
 )
 def test_a_broken_transfer_is_tried_again(
     world: World, repository: Callable, server: Server, faults: list[Any]
@@ -110,7 +111,7 @@ def test_a_broken_transfer_is_tried_again(
 def test_the_deadline_ends_a_stalled_server(world: World, repository: Callable, server: Server) -> None:
     upstream = repository("up")
     head = upstream.commit({"a": "1"})
-    server.faults = [("git-upload-pack", "stall")] * 3
+    server.faults = [("/git-upload-pack", "stall")] * 3
     begun = time.monotonic()
     with pytest.raises(SourceError, match=r"in the time it was given|no time is left"):
         world.obtain(SourceWant(f"{server.url}/up/.git", "main", head), deadline=1.0)
@@ -159,6 +160,13 @@ def test_the_profile_may_put_the_original_first(world: World, repository: Callab
     assert got.served_by == "original" and not any("near" in line for line in world.lines)
 
 
+def test_the_originals_word_is_the_last(world: World, server: Server) -> None:
+    mirrors = (Mirror("direct"), Mirror("other", ((f"{server.url}/", f"{server.url}/more/"),)))
+    with pytest.raises(SourceError, match="no repository was found"):
+        world.obtain(SourceWant(f"{server.url}/nothing", "main", None, mirrors))
+    assert not any("/more/" in line for line in server.requests)
+
+
 def test_when_all_fail_the_original_has_the_word_and_the_others_are_listed(world: World, server: Server) -> None:
     mirror = Mirror("dead", ((f"{server.url}/", "http://127.0.0.1:9/"),))
     with pytest.raises(SourceError, match="no repository was found") as caught:
@@ -176,35 +184,55 @@ def test_what_a_server_says_cannot_reach_the_terminal_or_fool_the_reading(
     assert "\x1b" not in str(caught.value) and "disk is full" not in str(caught.value)
 
 
-def test_an_interrupt_ends_git_and_leaves_a_run_that_can_go_on(
-    world: World, repository: Callable, server: Server, tmp_path: Path
-) -> None:
-    head = repository("up").commit({"a": "1"})
-    url = f"{server.url}/up/.git"
-    server.faults = [("git-upload-pack", "stall")]
+@contextmanager
+def another_process(
+    world: World, server: Server, want: SourceWant
+) -> Iterator[tuple[subprocess.Popen[bytes], set[int]]]:
+    """One whose git gets no answer to its fetch; yields it and its gits' process groups once it waits for that."""
+    # In protocol 2 the first request of this kind is ls-remote's.
+    server.faults = [("/git-upload-pack", "pass"), ("/git-upload-pack", "stall")]
     program = (
-        "import sys\nfrom pathlib import Path\nfrom trtllm_builder.source.model import SourceWant\n"
-        "from trtllm_builder.source.obtain import obtain\nimport os\n"
-        f"obtain(SourceWant({url!r}, 'main', {head!r}), cache=Path({str(world.cache)!r}),"
-        f" destination=Path({str(world.work / 'src')!r}), environ=dict(os.environ), deadline=60)\n"
+        "import os\nfrom pathlib import Path\nfrom trtllm_builder.source.model import SourceWant\n"
+        "from trtllm_builder.source.obtain import obtain\n"
+        f"obtain({want!r}, cache=Path({str(world.cache)!r}), destination=Path({str(world.work / 'src')!r}),"
+        " environ=dict(os.environ), deadline=60)\n"
     )
     child = subprocess.Popen([sys.executable, "-c", program], start_new_session=True, stderr=subprocess.PIPE)
     try:
-        gits = _wait_for_git(child.pid)
-        child.send_signal(signal.SIGINT)
-        _, stderr = child.communicate(timeout=20)
+        yield child, _wait_for_git(child.pid, server)
     finally:
         child.kill()
-        child.wait()
-    assert child.returncode != 0 and b"KeyboardInterrupt" in stderr
-    assert all(group_members(group) == () for group in gits)
+        child.communicate()
+
+
+def test_an_interrupt_ends_git_and_leaves_a_run_that_can_go_on(
+    world: World, repository: Callable, server: Server
+) -> None:
+    want = SourceWant(f"{server.url}/up/.git", "main", repository("up").commit({"a": "1"}))
+    with another_process(world, server, want) as (child, gits):
+        child.send_signal(signal.SIGINT)
+        _, stderr = child.communicate(timeout=20)
+        assert child.returncode != 0 and b"KeyboardInterrupt" in stderr
+        assert all(group_members(group) == () for group in gits)
     server.release.set()
     assert not (world.work / "src").exists()
-    assert world.obtain(SourceWant(url, "main", head)).commit == head
+    assert world.obtain(want).commit == want.commit
 
 
-def _wait_for_git(parent: int) -> set[int]:
-    """Process groups of the parent's children, once one of them talks to the server."""
+def test_a_git_that_outlives_us_still_holds_the_cache(world: World, repository: Callable, server: Server) -> None:
+    want = SourceWant(f"{server.url}/up/.git", "main", repository("up").commit({"a": "1"}))
+    with another_process(world, server, want) as (child, gits):
+        child.kill()
+        child.wait()
+        assert any(group_members(group) for group in gits)
+        with pytest.raises(HostError, match="another process still holds"):
+            world.obtain(want, deadline=0.2)
+        server.release.set()
+        assert world.obtain(want).commit == want.commit
+        assert all(group_members(group) == () for group in gits)
+
+
+def _wait_for_git(parent: int, server: Server) -> set[int]:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         groups = set()
@@ -212,7 +240,7 @@ def _wait_for_git(parent: int) -> set[int]:
             stat = read_stat(int(entry.name)) if entry.name.isdigit() else None
             if stat and stat.parent == parent:
                 groups.add(stat.group)
-        if any(len(group_members(group)) >= 2 for group in groups):
+        if groups and not server.faults:
             return groups
         time.sleep(0.02)
     raise AssertionError("no git was started")
@@ -234,8 +262,10 @@ def test_a_full_disk_is_said_and_the_next_try_goes_on(world: World, repository: 
             world.obtain(SourceWant(upstream.url, "main", head))
         assert "free space" in caught.value.remedy and not list(small.rglob("f*"))
         world.work, roomy, world.cache = ample, world.cache, small / "cache"
+        other = Mirror("other", ((upstream.url, upstream.url),))
         with pytest.raises(SourceError, match="the disk is full"):
-            world.obtain(SourceWant(upstream.url, "main", head))
+            world.obtain(SourceWant(upstream.url, "main", head, (Mirror("direct"), other)))
+        assert len([line for line in world.lines if line.startswith("asking")]) == 2  # nobody else is asked
         world.cache = roomy
         assert world.obtain(SourceWant(upstream.url, "main", head)).commit == head
     finally:

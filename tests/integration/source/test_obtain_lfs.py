@@ -36,10 +36,6 @@ def with_objects(repository: Callable) -> tuple[Any, str]:
     return upstream, upstream.commit(files)
 
 
-def objects_asked_for(server: Server) -> list[str]:
-    return [line for line in server.requests if "/lfs-object/" in line]
-
-
 def test_objects_replace_their_pointers_and_the_checkout_is_clean(
     world: World, repository: Callable, server: Server
 ) -> None:
@@ -94,6 +90,14 @@ def test_a_broken_download_goes_on_where_it_stopped(world: World, repository: Ca
     assert any(headers.get("Range") == f"bytes={len(BIG) // 2}-" for headers in server.headers)
 
 
+def test_a_server_that_begins_again_is_followed(world: World, repository: Callable, server: Server) -> None:
+    _, head = with_objects(repository)
+    oid = hashlib.sha256(BIG).hexdigest()
+    server.faults = [(oid, "cut"), (oid, "whole")]
+    got = world.obtain(SourceWant(f"{server.url}/up/.git", "main", head))
+    assert (got.path / "lib/big.a").read_bytes() == BIG and server.faults == []
+
+
 def test_content_that_is_not_the_object_is_never_kept(world: World, repository: Callable, server: Server) -> None:
     _, head = with_objects(repository)
     oid = hashlib.sha256(BIG).hexdigest()
@@ -119,7 +123,7 @@ def test_an_object_damaged_in_the_cache_is_fetched_anew(world: World, repository
 def test_a_mirrors_own_lfs_server_and_one_that_lacks_an_object(
     world: World, repository: Callable, server: Server
 ) -> None:
-    upstream, head = with_objects(repository)
+    _, head = with_objects(repository)
     empty = repository("empty")
     empty.commit({"a": "1"})
     url = f"{server.url}/up/.git"
@@ -129,7 +133,6 @@ def test_a_mirrors_own_lfs_server_and_one_that_lacks_an_object(
     served = dict(got.served)
     assert served[url] == "bare" and served[f"{url} (LFS)"] in ("full", "original")
     assert any("no such object" in line for line in world.lines) and not any("\x1b" in line for line in world.lines)
-    del upstream
 
 
 def test_credentials_go_to_the_lfs_server_of_the_same_host(world: World, repository: Callable, server: Server) -> None:
@@ -137,6 +140,18 @@ def test_credentials_go_to_the_lfs_server_of_the_same_host(world: World, reposit
     server.password = "someone:s3cr3t"
     got = world.obtain(SourceWant(server.url.replace("://", "://someone:s3cr3t@") + "/up/.git", "main", head))
     assert (got.path / "lib/big.a").read_bytes() == BIG and "s3cr3t" not in repr(got) + str(world.lines)
+
+
+def test_credentials_do_not_go_to_another_host_that_holds_the_objects(
+    world: World, repository: Callable, server: Server
+) -> None:
+    _, head = with_objects(repository)
+    server.password = "someone:s3cr3t"
+    server.objects_at = server.url.replace("127.0.0.1", "localhost")
+    world.obtain(SourceWant(server.url.replace("://", "://someone:s3cr3t@") + "/up/.git", "main", head))
+    asked = zip(server.requests, server.headers, strict=True)
+    sent = {"Authorization" in headers for line, headers in asked if "/lfs-object/" in line}
+    assert sent == {False}
 
 
 @pytest.mark.skipif(not shutil.which("git-lfs"), reason="git-lfs is not installed")

@@ -140,6 +140,10 @@ def test_a_gitlink_that_nobody_names_is_a_note(world: World, repository: Callabl
     top.git("update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},stray")
     top.git("commit", "-q", "-m", "stray")
     got = world.obtain(SourceWant(top.url, "main"))
+    (top.path / ".gitmodules").write_text('[submodule "planned"]\n\tpath = planned\n\turl = ../planned\n')
+    top.git("add", ".gitmodules")
+    top.git("commit", "-q", "-m", "an entry without a gitlink")
+    assert world.obtain(SourceWant(top.url, "main"), "b").submodules == ()
     assert any("stray" in note and "left empty" in note for note in got.notes)
 
 

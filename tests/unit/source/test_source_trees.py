@@ -82,6 +82,7 @@ def test_a_name_that_is_not_utf8_counts(tmp_path: Path) -> None:
 def test_copy_keeps_content_and_replaces_without_following_links(tmp_path: Path) -> None:
     source = fill(tmp_path, {"s": os.urandom(3_000_000), "precious": b"p"}) / "s"
     (tmp_path / "t").symlink_to("precious")
+    (tmp_path / "t.trtllm-new").symlink_to("precious")
     assert copy_file(source, tmp_path / "t", mode=0o640) == file_digest(source) == file_digest(tmp_path / "t")
     assert (tmp_path / "precious").read_bytes() == b"p" and (tmp_path / "t").stat().st_mode & 0o777 == 0o640
     assert sorted(path.name for path in tmp_path.iterdir()) == ["precious", "s", "t"]
