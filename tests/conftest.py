@@ -29,12 +29,8 @@ def private_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
 def validate() -> Callable[[str, object], None]:
     """``validate("plan", document)`` fails unless the document follows ``schemas/plan.json`` and those it refers to."""
     schemas = {path.name: json.loads(path.read_text()) for path in SCHEMAS.glob("*.json")}
-    resources = [(name, Resource.from_contents(schema)) for name, schema in schemas.items()]
-    registry = Registry().with_resources(resources)
-
-    def check(name: str, document: object) -> None:
-        schema = schemas[f"{name}.json"]
+    registry = Registry().with_resources((name, Resource.from_contents(schema)) for name, schema in schemas.items())
+    validators = {name: jsonschema.Draft202012Validator(schema, registry=registry) for name, schema in schemas.items()}
+    for schema in schemas.values():
         jsonschema.Draft202012Validator.check_schema(schema)
-        jsonschema.Draft202012Validator(schema, registry=registry).validate(document)
-
-    return check
+    return lambda name, document: validators[f"{name}.json"].validate(document)

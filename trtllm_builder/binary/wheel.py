@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import errno
 import hashlib
 import io
 import stat
@@ -243,6 +244,11 @@ class _Reader:
                         self.visit(name, copy)
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
             self.find("unreadable", name, str(error) or type(error).__name__)
+        except OSError as error:
+            # zipfile seeks to wherever a damaged directory points, to before the beginning of the file too.
+            if error.errno != errno.EINVAL:
+                raise
+            self.find("unreadable", name, "its place in the archive is none")
         if sha256 and size != info.file_size:
             self.find("size", name, f"said to be {info.file_size} bytes, holds {size}")
         self.unpacked += size

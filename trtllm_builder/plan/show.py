@@ -127,7 +127,7 @@ def _tool(tool: PlannedTool) -> Row:
 
 def _command(plan: Plan) -> Iterator[Row]:
     for argument in plan.command:
-        yield "", shlex.join(argument.words), argument.origin
+        yield "", shlex.join(redact(word) for word in argument.words), argument.origin
     for option in plan.left_out:
         yield "", f"(left out: {option.name}={option.value})", option.origin
 
@@ -139,9 +139,9 @@ def _environment(plan: Plan) -> Iterator[Row]:
         if setting.origin == FROM_HOST:
             shared.setdefault(setting.value, []).append(setting.name)
         else:
-            yield "", f"{setting.name}={shlex.quote(setting.value)}", setting.origin
+            yield "", f"{setting.name}={shlex.quote(redact(setting.value))}", setting.origin
     for value, names in shared.items():
-        yield "", f"{', '.join(names)}={shlex.quote(value)}", FROM_HOST
+        yield "", f"{', '.join(names)}={shlex.quote(redact(value))}", FROM_HOST
 
 
 def _range(estimate: Estimate, show: Callable[[float], str]) -> str:

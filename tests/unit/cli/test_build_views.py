@@ -10,7 +10,7 @@ import pytest
 from trtllm_builder.build.progress import Progress
 from trtllm_builder.cli.views import JsonView, PlainView, choose_view
 
-STEPS = [Progress("build", done, 340, float(done), 0.0) for done in range(1, 341)]
+STEPS = [Progress("build", done, 60, float(done), 0.0) for done in range(1, 61)]
 
 
 def test_json_lines_follow_the_schema(
@@ -30,7 +30,7 @@ def test_json_lines_follow_the_schema(
     assert [event["event"] for event in events[:3]] == ["note", "stage", "progress"]
     # One line a step, whatever upstream prints in between.
     assert len(events) == 3 + 1 + len(STEPS)
-    assert events[3]["eta"] is None and events[-2]["eta"] == 0 and events[-2]["done"] == 340
+    assert events[3]["eta"] is None and events[-2]["eta"] == 0 and events[-2]["done"] == 60
 
 
 def test_plain_lines_are_one_a_tenth(capsys: pytest.CaptureFixture[str]) -> None:
@@ -38,10 +38,10 @@ def test_plain_lines_are_one_a_tenth(capsys: pytest.CaptureFixture[str]) -> None
         view.stage("fetch", "begun", "")
         view.stage("fetch", "done", "abc (1.0 s)")
         for step in STEPS:
-            view.progress(step, f"[{step.done}/340] Building")
+            view.progress(step, f"[{step.done}/60] Building")
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "fetch      done  abc (1.0 s)"
-    assert 10 <= len(lines) - 1 <= 12 and "build [340/340]" in lines[-1]
+    assert 10 <= len(lines) - 1 <= 12 and "build [60/60]" in lines[-1]
 
 
 def test_without_a_terminal_lines_are_plain(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,6 +116,7 @@ def test_credentials_are_shown_nowhere(make_request: MakeRequest, make_survey: M
         environ={
             "PIP_INDEX_URL": "https://bot:hunter2@index.example/simple?token=hunter2",
             "HTTPS_PROXY": "http://u:hunter2@proxy:1",
+            "UV_INDEX_URL": "https://bot:o'hunter2@index.example/simple",
         },
     )
     plan = resolve(request, make_survey(), assumed, None)
