@@ -63,6 +63,7 @@ class Assembly:
             if depth == _DEEPEST:
                 raise SourceError(f"{clean(below)} lies over {_DEEPEST} submodules deep", remedy="check .gitmodules")
             target = self.root / below
+            # Where names ignore case (a Windows disk under WSL), a link A can stand in for the directory a.
             if target.is_symlink() or target.resolve() != self.root.resolve() / below:
                 what = f"the submodule {clean(below)} would lie behind a symbolic link"
                 raise SourceError(what, remedy="do not build this source")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from trtllm_builder.errors import SourceError
+from trtllm_builder.source import assemble
 from trtllm_builder.source.model import Mirror, SourceWant
 
 World = Server = Any  # conftest.py
@@ -153,3 +155,35 @@ def test_a_submodule_whose_commit_vanished_is_said(world: World, repository: Cal
     top.add_submodule("leaf", leaf.url, "2" * 40)
     with pytest.raises(SourceError, match=f"commit {'2' * 40} is not in .*leaf"):
         world.obtain(SourceWant(top.url, "main"))
+
+
+def test_a_link_that_took_the_place_of_a_submodules_directory_is_not_followed(
+    world: World, repository: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As happens where names ignore case; here it is put there behind git's back."""
+    leaf, top = repository("leaf"), repository("top")
+    top.add_submodule("a/leaf", leaf.url, leaf.commit({"x": "1"}))
+    outside = tmp_path / "outside"
+    (outside / "leaf").mkdir(parents=True)
+    real = assemble.check_out
+
+    def collide(cache: Any, commit: str, directory: Path, **more: Any) -> None:
+        real(cache, commit, directory, **more)
+        if (directory / "a").is_dir():
+            shutil.rmtree(directory / "a")
+            (directory / "a").symlink_to(outside)
+
+    monkeypatch.setattr(assemble, "check_out", collide)
+    with pytest.raises(SourceError, match="behind a symbolic link"):
+        world.obtain(SourceWant(top.url, "main"))
+    assert list((outside / "leaf").iterdir()) == []
+
+
+def test_git_variables_of_the_callers_shell_do_not_lead_astray(
+    world: World, repository: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    leaf, top = repository("leaf"), repository("top")
+    top.add_submodule("leaf", leaf.url, leaf.commit({"x": "1"}))
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):  # as in a hook
+        monkeypatch.setenv(name, str(tmp_path / "nowhere"))
+    assert len(world.obtain(SourceWant(top.url, "main")).submodules) == 1
