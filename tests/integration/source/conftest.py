@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import tenacity
 
 from trtllm_builder.source.model import Checkout, SourceWant
 from trtllm_builder.source.obtain import obtain
@@ -270,3 +272,11 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path, environ: dict[str, str]) -> World:
     return World(tmp_path, environ)
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that would have been waited between tries."""
+    pauses: list[float] = []
+    monkeypatch.setattr(tenacity.nap, "time", SimpleNamespace(sleep=pauses.append))
+    return pauses

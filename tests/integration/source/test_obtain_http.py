@@ -1,4 +1,4 @@
-"""A real git server over http: credentials, mirrors, failures, interrupts."""
+"""A real git server over http: credentials, failures, interrupts."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import tenacity
 
 from trtllm_builder.errors import HostError, SourceError
 from trtllm_builder.process import group_members, read_stat
@@ -23,13 +21,6 @@ from trtllm_builder.source.model import Mirror, SourceWant
 World = Server = Any  # conftest.py
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    pauses: list[float] = []
-    monkeypatch.setattr(tenacity.nap, "time", SimpleNamespace(sleep=pauses.append))
-    return pauses
 
 
 def everything_written(world: World) -> bytes:
@@ -119,59 +110,6 @@ def test_the_deadline_ends_a_stalled_server(world: World, repository: Callable, 
     server.release.set()
     server.faults = []
     assert world.obtain(SourceWant(f"{server.url}/up/.git", "main", head)).commit == head
-
-
-def test_a_mirror_serves_and_is_named(world: World, repository: Callable, server: Server) -> None:
-    upstream = repository("up")
-    head = upstream.commit({"a": "1"})
-    url = "https://upstream.invalid/up/.git"
-    mirrors = (
-        Mirror("dead", (("https://upstream.invalid/", "http://127.0.0.1:9/"),)),
-        Mirror("elsewhere", (("https://other.invalid/", "http://127.0.0.1:9/"),)),
-        Mirror("near", (("https://upstream.invalid/", f"{server.url}/"),)),
-    )
-    got = world.obtain(SourceWant(url, "main", head, mirrors))
-    assert (got.served_by, got.url, got.pinned) == ("near", url, True)
-    assert got.served == ((url, "near"),)
-    assert any("dead" in line for line in world.lines) and not any("elsewhere" in line for line in world.lines)
-
-
-def test_an_unpinned_ref_through_a_mirror_is_a_warning(world: World, repository: Callable, server: Server) -> None:
-    repository("up").commit({"a": "1"})
-    mirror = Mirror("near", (("https://upstream.invalid/", f"{server.url}/"),))
-    got = world.obtain(SourceWant("https://upstream.invalid/up/.git", "main", None, (mirror,)))
-    assert got.served_by == "near" and not got.pinned
-    assert any("not pinned and was resolved by near" in note for note in got.notes)
-
-
-def test_a_stale_mirror_is_passed_over_for_the_original(world: World, repository: Callable, server: Server) -> None:
-    upstream, stale = repository("up"), repository("stale")
-    stale.commit({"a": "0"})
-    head = upstream.commit({"a": "1"})
-    mirror = Mirror("stale", ((f"{server.url}/up", f"{server.url}/stale"),))
-    got = world.obtain(SourceWant(f"{server.url}/up/.git", "main", head, (mirror,)))
-    assert got.served_by == "original" and (got.path / "a").read_text() == "1"
-
-
-def test_the_profile_may_put_the_original_first(world: World, repository: Callable, server: Server) -> None:
-    head = repository("up").commit({"a": "1"})
-    mirrors = (Mirror("direct"), Mirror("near", ((f"{server.url}/", "http://127.0.0.1:9/"),)))
-    got = world.obtain(SourceWant(f"{server.url}/up/.git", "main", head, mirrors))
-    assert got.served_by == "original" and not any("near" in line for line in world.lines)
-
-
-def test_the_originals_word_is_the_last(world: World, server: Server) -> None:
-    mirrors = (Mirror("direct"), Mirror("other", ((f"{server.url}/", f"{server.url}/more/"),)))
-    with pytest.raises(SourceError, match="no repository was found"):
-        world.obtain(SourceWant(f"{server.url}/nothing", "main", None, mirrors))
-    assert not any("/more/" in line for line in server.requests)
-
-
-def test_when_all_fail_the_original_has_the_word_and_the_others_are_listed(world: World, server: Server) -> None:
-    mirror = Mirror("dead", ((f"{server.url}/", "http://127.0.0.1:9/"),))
-    with pytest.raises(SourceError, match="no repository was found") as caught:
-        world.obtain(SourceWant(f"{server.url}/nothing", "main", None, (mirror,)))
-    assert [other.what for other in caught.value.others if "cannot be reached" in str(other)]
 
 
 def test_what_a_server_says_cannot_reach_the_terminal_or_fool_the_reading(

@@ -7,11 +7,9 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import tenacity
 
 from trtllm_builder.errors import SourceError
 from trtllm_builder.source.lfs import find_pointers
@@ -22,11 +20,6 @@ World = Server = Any  # conftest.py
 pytestmark = pytest.mark.integration
 
 BIG = os.urandom(700_000)
-
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tenacity.nap, "time", SimpleNamespace(sleep=lambda seconds: None))
 
 
 def with_objects(repository: Callable) -> tuple[Any, str]:
