@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from trtllm_builder.units import format_size
+
 
 @dataclass(frozen=True)
 class Diagnosis:
@@ -165,4 +167,13 @@ def diagnose_deadline(phase: str, *, seconds: float) -> Diagnosis:
         "deadline",
         f"It was still working {_WHEN.get(phase, 'in ' + phase)} after {seconds:g} s.",
         "Raise verify.import_deadline in the profile if this machine is slow; read the stack for what it does.",
+    )
+
+
+def diagnose_flood(phase: str, *, limit: int) -> Diagnosis:
+    """It wrote more than ``limit`` bytes and was ended."""
+    return Diagnosis(
+        "output-flood",
+        f"It floods its output {_WHEN.get(phase, 'in ' + phase)}: more than {format_size(limit)}.",
+        "The end of the output shows what it repeats: stop that, or log less.",
     )

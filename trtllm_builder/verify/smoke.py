@@ -1,22 +1,35 @@
-"""The smoke test: install the wheel where nothing else is, import it, start one worker, get one answer."""
+"""The smoke test: install the wheel where nothing else is, import it, start one worker, get one answer.
+
+It finds faults, not malice: the wheel's code runs in the process that reports, and can forge each of its own answers.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from trtllm_builder.errors import HostError
 from trtllm_builder.process import Completed, run
 from trtllm_builder.text import clean, redact
-from trtllm_builder.verify.diagnose import Diagnosis, diagnose_deadline, diagnose_failure, diagnose_hang
+from trtllm_builder.verify.capture import Capture
+from trtllm_builder.verify.diagnose import (
+    Diagnosis,
+    diagnose_deadline,
+    diagnose_failure,
+    diagnose_flood,
+    diagnose_hang,
+)
 from trtllm_builder.verify.environment import make_environment
-from trtllm_builder.verify.watch import Tree, mapped_libraries, stacks, watch
+from trtllm_builder.verify.progress import Progress, read_progress
+from trtllm_builder.verify.subreaper import adopting
+from trtllm_builder.verify.watch import Tree, children, mapped_libraries, stacks, watch
 
 Outcome = Literal["ok", "not installed", "failed", "hang", "deadline"]
 _FAREWELL = 2.0  # seconds in which helpers of the tested process, such as a resource tracker, may end after it
@@ -24,6 +37,8 @@ _CHILD = Path(__file__).with_name("smoke_child.py")
 _VERSION = "import platform; print(platform.python_version())"
 _TAIL = 40  # lines of output kept as evidence
 _STACK_LIMIT = 20_000  # characters
+_KEPT_OUTPUT, _KEPT_PROGRESS = 64 << 10, 1 << 20  # bytes
+_FLOOD = 64 << 20  # bytes of output, or of progress
 
 
 @dataclass(frozen=True)
@@ -165,61 +180,79 @@ def exercise(
     """The test after the installation: ``python`` runs in the environment, ``place`` is a directory for its files."""
     for part in ("empty", "stacks"):
         (place / part).mkdir()
+    output, said = Capture(_KEPT_OUTPUT), Capture(_KEPT_PROGRESS)
     task = {
-        "progress": str(place / "progress.jsonl"),
+        "progress": said.writer,
         "modules": list(modules),
         "build_info": build_info,
         "answer": {"model": answer.model, "prompt": answer.prompt} if answer else None,
     }
     (place / "task.json").write_text(json.dumps(task))
-    events = _Events(place / "progress.jsonl")
-    with (place / "output.txt").open("wb") as output:
+    with adopting():
+        others = children(os.getpid())
         child = subprocess.Popen(
             [python, "-I", "-u", "-X", "faulthandler", _CHILD, place / "task.json"],
             env={**environ, "TRTLLM_BUILDER_SMOKE_STACKS": str(place / "stacks")},
             cwd=place / "empty",
             stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
+            stdout=output.writer,
+            stderr=output.writer,
+            pass_fds=(said.writer,),
             start_new_session=True,
         )
-        tree = Tree(child.pid)
+        tree = Tree(child.pid, os.getpid(), others)
         stack, left = "", 0
         mapped: tuple[str, ...] = ()
         try:
-            ending = watch(child, tree, stall=stall, deadline=deadline, phase=events.phase)
+            output.start()
+            said.start()
+            ending = watch(
+                child,
+                tree,
+                stall=stall,
+                deadline=deadline,
+                phase=lambda: read_progress(said.text).phase,
+                flooded=lambda: max(output.total, said.total) > _FLOOD,
+            )
             if ending == "exited":
                 left = tree.left_after(_FAREWELL)
-            else:
+            elif ending != "flood":
                 stack, mapped = stacks(tree, place / "stacks"), mapped_libraries(tree)
         finally:
             tree.end()
             child.wait()
-    told = events.all()
-    text = _shown((place / "output.txt").read_text(errors="replace"), place)
-    started = Smoke(
+    output.finish()
+    said.finish()
+    told = read_progress(said.text)
+    text = _shown(output.text, place)
+    reached = Smoke(
         modules=tuple(modules),
         outcome="ok",
-        phase=events.phase() or "import",
+        phase=told.phase or "import",
         asked=answer,
+        import_seconds=told.import_seconds,
+        version=None if told.version is None else clean(told.version),
+        multi_device=told.multi_device,
+        answer=None if told.answer is None else clean(told.answer),
+        answer_seconds=told.answer_seconds,
         left_behind=left,
         stack=_shown(stack, place)[-_STACK_LIMIT:],
         output=_tail(text),
     )
-    reached = _with_events(started, told)
     if ending == "hang":
         found = diagnose_hang(reached.phase, reached.stack, mapped, seconds=stall)
         return replace(reached, outcome="hang", diagnosis=found)
     if ending == "deadline":
         return replace(reached, outcome="deadline", diagnosis=diagnose_deadline(reached.phase, seconds=deadline))
+    if ending == "flood":
+        return replace(reached, outcome="failed", diagnosis=diagnose_flood(reached.phase, limit=_FLOOD))
     return _exited(reached, told, text, child.returncode, place)
 
 
-def _exited(result: Smoke, events: list[dict[str, Any]], text: str, status: int, place: Path) -> Smoke:
-    error = next((event for event in events if event["event"] == "error"), None)
-    if error:
+def _exited(result: Smoke, told: Progress, text: str, status: int, place: Path) -> Smoke:
+    if told.traceback is not None:
         # Not the output: what the wheel printed before may name libraries that it did well without.
-        trace = _shown(str(error["traceback"]), place)
+        trace = _shown(told.traceback, place)
         found = diagnose_failure(result.phase, trace)
         return replace(result, outcome="failed", diagnosis=found, stack=trace[-_STACK_LIMIT:])
     if status != 0:
@@ -229,39 +262,6 @@ def _exited(result: Smoke, events: list[dict[str, Any]], text: str, status: int,
         early = Diagnosis("ended-early", what, "Look for os._exit in the wheel's code, or in what it calls.")
         return replace(result, outcome="failed", diagnosis=early)
     return result
-
-
-def _with_events(result: Smoke, events: list[dict[str, Any]]) -> Smoke:
-    for event in events:
-        if event["event"] == "imported":
-            result = replace(result, import_seconds=float(event["seconds"]), version=event["version"])
-        elif event["event"] == "build-info":
-            result = replace(result, multi_device=int(event["multi_device"]))
-        elif event["event"] == "answered":
-            result = replace(result, answer=clean(event["text"]), answer_seconds=float(event["seconds"]))
-    return result
-
-
-class _Events:
-    """The child's progress file, read again only when it has grown."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.size = -1
-        self.last = ""
-
-    def all(self) -> list[dict[str, Any]]:
-        if not self.path.exists():
-            return []
-        lines = self.path.read_text(encoding="utf-8", errors="replace").split("\n")
-        return [json.loads(line) for line in lines[:-1] if line]  # the last is empty, or half written
-
-    def phase(self) -> str:
-        size = self.path.stat().st_size if self.path.exists() else 0
-        if size != self.size:
-            self.size = size
-            self.last = next((e["phase"] for e in reversed(self.all()) if e["event"] == "phase"), "")
-        return self.last
 
 
 def _python_version(interpreter: Path, env: Mapping[str, str]) -> str:
@@ -284,4 +284,4 @@ def _shown(text: str, place: Path) -> str:
 
 
 def _tail(text: str) -> str:
-    return "\n".join(text.strip().splitlines()[-_TAIL:])
+    return "\n".join(text.strip().splitlines()[-_TAIL:])[-_STACK_LIMIT:]

@@ -1,7 +1,7 @@
 """Runs inside the smoke test's own interpreter, as a file: import, then one worker and one answer.
 
 Only the standard library and nothing of trtllm_builder, which that interpreter does not have. What it gets to is
-appended as JSON lines to a file named in its task, since standard output belongs to the wheel's own code.
+written as JSON lines to a pipe named in its task, since standard output belongs to the wheel's own code.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+_LIMIT = 20_000  # characters of each text that is told
+
 
 def dump_stacks_on_signal() -> None:
     """SIGUSR1 writes all Python stacks, also in workers that multiprocessing spawns: they run this file's top level."""
@@ -27,13 +29,14 @@ def dump_stacks_on_signal() -> None:
 
 
 class Progress:
-    """Appends what was reached to a file."""
+    """Writes what was reached to an inherited descriptor, which programs that the wheel starts do not inherit."""
 
-    def __init__(self, path: str) -> None:
-        self.path = Path(path)
+    def __init__(self, descriptor: int) -> None:
+        os.set_inheritable(descriptor, False)
+        self.descriptor = descriptor
 
     def say(self, event: str, **details: object) -> None:
-        with self.path.open("a", encoding="utf-8") as stream:
+        with open(self.descriptor, "w", encoding="utf-8", closefd=False) as stream:
             stream.write(json.dumps({"event": event, **details}) + "\n")
 
 
@@ -42,7 +45,7 @@ def import_all(names: list[str], progress: Progress) -> Any:
     modules = [importlib.import_module(name) for name in names]
     seconds = time.perf_counter() - started
     version = getattr(modules[0], "__version__", None)
-    progress.say("imported", seconds=seconds, version=None if version is None else str(version))
+    progress.say("imported", seconds=seconds, version=None if version is None else str(version)[:_LIMIT])
     return modules[0]
 
 
@@ -58,7 +61,7 @@ def get_answer(module: Any, model: str, prompt: str, progress: Progress) -> None
     first = result[0] if isinstance(result, (list, tuple)) else result
     outputs = getattr(first, "outputs", None)
     text = outputs[0].text if outputs else first
-    progress.say("answered", seconds=time.perf_counter() - started, text=str(text))
+    progress.say("answered", seconds=time.perf_counter() - started, text=str(text)[:_LIMIT])
     if callable(getattr(llm, "shutdown", None)):
         llm.shutdown()
 
@@ -78,7 +81,7 @@ def main() -> int:
             get_answer(module, task["answer"]["model"], task["answer"]["prompt"], progress)
     except BaseException as error:  # noqa: BLE001 - SystemExit too: a wheel that ends the interpreter is broken
         text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-        progress.say("error", phase=phase, type=type(error).__name__, message=str(error), traceback=text)
+        progress.say("error", phase=phase, traceback=text[-_LIMIT:])
         return 1
     progress.say("phase", phase="exit")
     return 0
