@@ -16,7 +16,8 @@ def plan(
         str | None, typer.Option("--source", help="Upstream from this directory or URL instead of the profile's.")
     ] = None,
     format: Annotated[
-        Literal["text", "json", "sh"], typer.Option("--format", help="sh needs a checkout: give --source DIR.")
+        Literal["text", "json", "sh"],
+        typer.Option("--format", help="sh needs --source DIR, but for the canary."),
     ] = "text",
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Exit 3 when this host lacks something.")] = False,
@@ -39,6 +40,7 @@ def plan(
     from trtllm_builder.plan.make import make_plan
     from trtllm_builder.plan.script import render_script
     from trtllm_builder.plan.show import text_lines
+    from trtllm_builder.profile.names import CANARY_URL
 
     request = make_request(
         profile=profile,
@@ -50,7 +52,7 @@ def plan(
         profile_dirs=profile_dirs,
     )
     checkout = request.directory
-    if format == "sh" and checkout is None:
+    if format == "sh" and checkout is None and request.url != CANARY_URL:
         raise UsageError(
             "a script needs a checkout, whose patches it embeds",
             remedy="give one with --source DIR (after a build, the workspace's 'source' directory is one)",
@@ -58,7 +60,7 @@ def plan(
     resolved, material = make_plan(request)
     if as_json or format == "json":
         typer.echo(json.dumps(resolved.to_json(), indent=2))
-    elif checkout is not None and material.patches is not None and format == "sh":
+    elif material.patches is not None and format == "sh":
         # Bytes as the checkout has them.
         sys.stdout.flush()
         sys.stdout.buffer.write(render_script(resolved, material.patches, checkout).encode("utf-8", "surrogateescape"))

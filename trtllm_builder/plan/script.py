@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
+from trtllm_builder import canary
 from trtllm_builder.patching.diffs import make_diff
 from trtllm_builder.patching.results import PatchPlan
 from trtllm_builder.patching.version_label import labelled_changes
@@ -18,19 +20,36 @@ _TEMPLATE = """\
 #!/bin/sh
 # Made by trtllm-builder {{ plan.builder }} for profile {{ plan.profile | comment }}.
 # It ends at upstream's wheel: nothing here normalises, verifies or records it. Run 'trtllm-build verify' on the result.
-# Tools and toolkit must be where this script names them; 'trtllm-build --profile ...' installs them.
+# Tools and toolkit stay where they are; what is not there ends it with exit status 3 before it writes anything.
 {% if redacted %}
 # Credentials were left out: put your own where it says ***.
 {% endif %}
 set -eu
 umask 022
-{% if directory != source %}
+lacking=0
+lack() {
+  printf '%s\\n' "missing: $1" >&2
+  lacking=1
+}
+{% for name, program in needed %}
+{% if program %}
+command -v {{ program | sh }} >/dev/null || lack {{ (name ~ ' (' ~ program ~ ')') | sh }}
+{% else %}
+lack {{ (name ~ ', which was not installed when this script was made') | sh }}
+{% endif %}
+{% endfor %}
+if test "$lacking" != 0; then
+  echo {{ remedy | sh }} >&2
+  exit 3
+fi
+{% if obtain %}
 if test -e {{ source | sh }}; then
   echo {{ (source ~ ' is there already; move it away first') | sh }} >&2
   exit 1
 fi
-mkdir -p {{ source | sh }}
-cp -a {{ directory | sh }}/. {{ source | sh }}/
+{% for words in obtain %}
+{{ words | map('sh') | join(' ') }}
+{% endfor %}
 {% endif %}
 cd {{ source | sh }}
 {% if diff %}
@@ -40,7 +59,10 @@ GIT_CEILING_DIRECTORIES={{ root | sh }} GIT_DIR=/dev/null git apply -p1 <<'END_O
 {{ diff }}END_OF_PATCH
 {% endif %}
 test -x {{ argv[0] | sh }} || {{ plan.python.value | sh }} -m venv {{ venv | sh }}
-mkdir -p {{ home | sh }}/deep_gemm_cache {{ temporary | sh }}
+mkdir -p {{ home | sh }}/deep_gemm_cache {{ temporary | sh }} {{ bin | sh }}
+{% for name, program in links %}
+ln -sf {{ program | sh }} {{ bin | sh }}/{{ name | sh }}
+{% endfor %}
 exec env -i \\
 {% for setting in settings %}
   {{ setting | sh }} \\
@@ -49,10 +71,18 @@ exec env -i \\
 """
 
 
-def render_script(plan: Plan, patches: PatchPlan, checkout: Path) -> str:
+_REMEDY = (
+    "install what is missing ('trtllm-build plan --profile {profile}' says how), or run 'trtllm-build --profile "
+    "{profile}' once, which installs the tools; then make this script again"
+)
+_CANARY = "import pathlib, sys; from trtllm_builder import canary; canary.materialise(pathlib.Path(sys.argv[1]))"
+
+
+def render_script(plan: Plan, patches: PatchPlan, checkout: Path | None) -> str:
     """The script for the plan of ``checkout``, with what ``patches`` would change there and the version label.
 
-    Bytes of the checkout that are no UTF-8 stand as surrogates (surrogateescape). Raises as ``labelled_changes`` does.
+    None stands for our own canary, which the script has this very Python write. Bytes of the checkout that are no UTF-8
+    stand as surrogates (surrogateescape). Raises as ``labelled_changes`` does.
     """
     root = plan.workspace.value
     world = {setting.name: setting.value for setting in plan.environment}
@@ -60,8 +90,8 @@ def render_script(plan: Plan, patches: PatchPlan, checkout: Path) -> str:
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     environment.filters["sh"] = shlex.quote
-    environment.filters["comment"] = lambda text: " ".join(redact(clean(str(text))).split())
-    _, changes = labelled_changes(checkout, plan.label, patches.changes)
+    environment.filters["comment"] = _one_line
+    _, changes = labelled_changes(checkout or canary.TREE, plan.label, patches.changes)
     diff = make_diff(changes)
     words = [f"{name}={value}" for name, value in world.items()]
     # Not the whole text: in the diff a redacted line of context would fit nowhere.
@@ -71,7 +101,11 @@ def render_script(plan: Plan, patches: PatchPlan, checkout: Path) -> str:
         redacted=(settings, argv) != (words, list(plan.argv)),
         root=root,
         source=f"{root}/source",
-        directory=str(checkout),
+        obtain=_obtain(f"{root}/source", checkout),
+        needed=_needed(plan, world),
+        remedy=_REMEDY.format(profile=_one_line(plan.profile)),
+        bin=f"{root}/bin",
+        links=[(tool.name, tool.path) for tool in plan.tools if tool.path],
         diff=diff,
         sets=", ".join(patch.name for patch in plan.patches),
         venv=f"{root}/venv",
@@ -80,3 +114,26 @@ def render_script(plan: Plan, patches: PatchPlan, checkout: Path) -> str:
         settings=settings,
         argv=argv,
     )
+
+
+def _one_line(text: object) -> str:
+    return " ".join(redact(clean(str(text))).split())
+
+
+def _obtain(source: str, checkout: Path | None) -> list[list[str]]:
+    """Commands that put the source where it is built; none when it is there."""
+    if checkout is None:
+        return [["mkdir", "-p", str(Path(source).parent)], [sys.executable, "-c", _CANARY, source]]
+    if str(checkout) == source:
+        return []
+    return [["mkdir", "-p", source], ["cp", "-a", f"{checkout}/.", f"{source}/"]]
+
+
+def _needed(plan: Plan, world: dict[str, str]) -> list[tuple[str, str | None]]:
+    """Programs that the script cannot do without, by name; None for one that is nowhere yet."""
+    needed: list[tuple[str, str | None]] = [(name, name) for name in ("git", "make", "g++")]
+    needed += [("python", plan.python.value), ("the CUDA toolkit", world.get("CUDACXX"))]
+    needed += [(tool.name, tool.path) for tool in plan.tools]
+    if plan.tensorrt.value in ("absent", "archive"):
+        needed.append(("TensorRT", None))
+    return needed

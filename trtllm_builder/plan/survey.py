@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +108,9 @@ def _choose_place(request: Request, needed: int) -> Place:
     """The first of the profile's directories that exists, can be written to and has room, else the roomiest."""
     profile = request.loaded.profile
     said = origin(profile, "workspace")
+    # What is compiled for one Python is of no use to another.
+    series = ".".join(map(str, sys.version_info[:2])) if profile.python == "host" else profile.python
+    name = f"{profile.name}-py{series}"
     lesser: list[Place] = []
     for entry in profile.workspace:
         base = cache_dir(request.environ) if entry == "cache" else Path(entry) / "trtllm-builder"
@@ -115,7 +119,7 @@ def _choose_place(request: Request, needed: int) -> Place:
         disk = probe_disk(base)
         if not disk.writable:
             continue
-        root = base / "workspaces" / profile.name
+        root = base / "workspaces" / name
         place = Place(root, base, disk, f"{said}: {entry}, {format_size(disk.free)} free")
         if disk.free >= needed or (root / "journal.jsonl").exists():
             break
@@ -123,7 +127,7 @@ def _choose_place(request: Request, needed: int) -> Place:
     else:
         base = cache_dir(request.environ)
         why = f"{said}: none of {', '.join(profile.workspace)} is here and can be written to, so our cache"
-        fallback = Place(base / "workspaces" / profile.name, base, probe_disk(base), why)
+        fallback = Place(base / "workspaces" / name, base, probe_disk(base), why)
         place = max(lesser, key=lambda one: one.disk.free, default=fallback)
     if request.workspace is not None:
         place = Place(request.workspace, place.caches, probe_disk(request.workspace), "--workspace")

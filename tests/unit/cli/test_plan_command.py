@@ -86,9 +86,16 @@ def test_runpod_s_plan_says_how_to_fill_its_volume(run: Run) -> None:
 
 
 def test_a_script_needs_a_checkout(run: Run, profile: str) -> None:
-    status, out, err = run("plan", "--profile", profile, "--format", "sh")
+    status, out, err = run("plan", "--profile", profile, "--format", "sh", "--source", "https://host/x.git")
     assert (status, out) == (2, "")
     assert "error: a script needs a checkout" in err and "--source DIR" in err
+
+
+def test_a_script_of_the_canary_needs_none_and_says_what_this_host_lacks(run: Run, profile: str) -> None:
+    status, out, err = run("plan", "--profile", profile, "--format", "sh")
+    assert (status, err) == (0, "")
+    done = subprocess.run(["/bin/sh"], input=out, text=True, capture_output=True, env={"PATH": "/nowhere"})
+    assert done.returncode == 3 and "missing: the CUDA toolkit" in done.stderr and "missing: git (git)" in done.stderr
 
 
 def test_a_script_of_a_real_tree(run: Run, profile: str, tmp_path: Path) -> None:

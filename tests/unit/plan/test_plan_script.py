@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from trtllm_builder import canary
 from trtllm_builder.patching.results import PatchPlan
 from trtllm_builder.patching.sets import apply, check, load_set, set_dirs
 from trtllm_builder.patching.version_label import set_version_label
-from trtllm_builder.plan.model import Argument, Plan, Setting
+from trtllm_builder.plan.model import Argument, Plan, PlannedTool, Setting, Value
 from trtllm_builder.plan.request import Request
 from trtllm_builder.plan.resolve import resolve
 from trtllm_builder.plan.script import render_script
@@ -44,9 +45,18 @@ END = "test -x "
 def plan(
     make_request: Callable[..., Request], make_survey: Callable[..., Survey], assumed: Probe, tmp_path: Path
 ) -> Plan:
+    """On a machine that has all of it: two tools, and a toolkit that never has to run."""
     survey = make_survey()
     place = Place(tmp_path / "w", tmp_path / "c", survey.place.disk, "a test")
-    return resolve(make_request(), replace(survey, place=place), assumed, None)
+    plan = resolve(make_request(), replace(survey, place=place), assumed, None)
+    programs = {name: tmp_path / f"it's {name}" for name in ("cmake", "ninja", "nvcc")}
+    for name, program in programs.items():
+        program.write_text(f"#!/bin/sh\necho {name}\n")
+        program.chmod(0o755)
+    tools = tuple(PlannedTool(name, "1", str(programs[name]), "machine", "") for name in ("cmake", "ninja"))
+    rest = [setting for setting in plan.environment if setting.name != "CUDACXX"]
+    toolkit = Setting("CUDACXX", str(programs["nvcc"]), "a test")
+    return replace(plan, tools=tools, python=Value(sys.executable, "a test"), environment=(*rest, toolkit))
 
 
 def checkout(path: Path, text: str = "", version: str = "1.2.0") -> Path:
@@ -122,6 +132,36 @@ def test_lines_that_look_like_credentials_stay_whole_in_the_diff(plan: Plan, tmp
     script = render_script(plan, nothing(), source)
     assert run(preparing(script)).returncode == 0
     assert "https://user:word@host" in (tmp_path / "w/source/tensorrt_llm/version.py").read_text()
+
+
+def test_the_plan_s_tools_are_linked_into_an_empty_workspace(plan: Plan, tmp_path: Path) -> None:
+    finds = tmp_path / "python"
+    finds.write_text("#!/bin/sh\ncmake\nninja\n")
+    finds.chmod(0o755)
+    script = render_script(
+        replace(plan, command=(Argument((str(finds),), "x"),)), nothing(), checkout(tmp_path / "given")
+    )
+    done = run(script)
+    assert (done.returncode, done.stdout) == (0, "cmake\nninja\n"), done.stderr
+
+
+def test_what_is_missing_ends_it_before_anything_is_written(plan: Plan, tmp_path: Path) -> None:
+    tools = (replace(plan.tools[0], path=str(tmp_path / "gone")), replace(plan.tools[1], path=None))
+    world = tuple(setting for setting in plan.environment if setting.name != "CUDACXX")
+    lacking = replace(plan, tools=tools, environment=world, tensorrt=Value("absent", "x"))
+    done = run(render_script(lacking, nothing(), checkout(tmp_path / "given")))
+    assert done.returncode == 3 and not (tmp_path / "w").exists()
+    assert f"missing: cmake ({tmp_path}/gone)\n" in done.stderr
+    for name in ("ninja", "the CUDA toolkit", "TensorRT"):
+        assert f"missing: {name}, which was not installed" in done.stderr
+    assert "run 'trtllm-build --profile mine' once" in done.stderr
+
+
+def test_the_canary_needs_no_source_directory(plan: Plan, tmp_path: Path) -> None:
+    done = run(preparing(render_script(plan, nothing(), None)))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "w/source/.gitmodules").is_file()
+    assert f"+canary.{plan.label}" in (tmp_path / "w/source/tensorrt_llm/version.py").read_text()
 
 
 @pytest.mark.parametrize("value", HOSTILE)
