@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,21 +72,27 @@ def run(
     except subprocess.TimeoutExpired:
         timed_out = True
         end_group(child.pid, grace=1.0)
-        out, err = child.communicate()
+        try:
+            out, err = child.communicate(timeout=5)
+        except subprocess.TimeoutExpired:
+            out, err = "", ""  # something that left the session still holds the pipes; nobody waits for it
     except BaseException:
         end_group(child.pid, grace=1.0)
-        child.communicate()
+        child.wait()
         raise
     return Completed(tuple(words), child.returncode, redact(clean(out)), redact(clean(err)), timed_out)
 
 
 def group_members(group: int) -> tuple[int, ...]:
-    """Process ids of the living (not zombie) members of a process group, from /proc/PID/stat (proc(5))."""
+    """Living (not zombie) processes of a group and of the session of that number, from /proc/PID/stat (proc(5)).
+
+    ninja puts every compiler into a group of its own: the session is what they all share with their leader.
+    """
     members = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             stat = read_stat(int(entry.name))
-            if stat and stat.group == group and stat.state not in "ZX":
+            if stat and group in (stat.group, stat.session) and stat.state not in "ZX":
                 members.append(int(entry.name))
     return tuple(members)
 
@@ -121,14 +128,19 @@ def read_stat(pid: int) -> Stat | None:
 
 
 def end_group(group: int, *, grace: float = 5.0) -> None:
-    """SIGTERM to the group, SIGKILL to whatever is left after ``grace`` seconds. No error when it is gone."""
+    """SIGTERM to the group and its session, SIGKILL to what is left after ``grace`` seconds. No error when gone."""
     for number, wait in ((signal.SIGTERM, grace), (signal.SIGKILL, 5.0)):
-        try:
-            os.killpg(group, number)
-        except (ProcessLookupError, PermissionError):
-            return
         deadline = time.monotonic() + wait
-        while time.monotonic() < deadline:
-            if not group_members(group):
-                return
+        signalled: set[int] = set()
+        while members := group_members(group):
+            # SIGKILL goes to those too that were started meanwhile; SIGTERM once to each.
+            for pid in members:
+                if number == signal.SIGKILL or pid not in signalled:
+                    signalled.add(pid)
+                    with suppress(ProcessLookupError, PermissionError):
+                        os.kill(pid, number)
+            if time.monotonic() >= deadline:
+                break
             time.sleep(0.02)
+        else:
+            return

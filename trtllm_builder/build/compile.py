@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
-from collections import deque
 from pathlib import Path
 
 from trtllm_builder.build.journal import Json
@@ -22,8 +22,8 @@ from trtllm_builder.upstream.generated import generated_trees
 
 # What the compilers, CMake, ninja, make, pip and Python say when they fail; the first such lines are nearest the cause.
 _TELLING = re.compile(
-    r"(?i:\berror\b ?:|^error\b|fatal error|cmake error|undefined reference|no space left|^make.*\*\*\*)"
-    r"|FAILED:|Killed|^\w*(?:Error|Exception)\b|unrecognized arguments|cannot find -l"
+    r"(?i:\berror\b ?:|^error\b|fatal error|cmake error|undefined reference|no space left|^make.*\*\*\*|^fatal:)"
+    r"|FAILED:|Killed|^[\w.]*(?:Error|Exception)\b|unrecognized arguments|cannot find -l"
 )
 
 
@@ -49,14 +49,16 @@ def do_compile(run: Run) -> Json:
         stale.unlink()
     _check_flags(run)
     _distrust_generated(run)
+    _distrust_build(run)
     if plan.ccache:
         run_process(["ccache", "--zero-stats"], env=run.environment, timeout=60)
     log = run.log("compile")
-    telling: deque[str] = deque(maxlen=8)
+    telling: list[str] = []
     configured = False
+    noted = 0
 
     def on_progress(progress: Progress, line: str | None) -> None:
-        nonlocal configured
+        nonlocal configured, noted
         if progress.phase == "build" and not configured:
             configured = True
             run.journal.append("generated", run=run.identifier)
@@ -65,6 +67,10 @@ def do_compile(run: Run) -> Json:
                 raise BuildError("; ".join(problems), log=log, remedy="the build was stopped before compiling")
         if line and len(telling) < 8 and _TELLING.search(line):
             telling.append(line.strip())
+        # Written as it happens: a run that is killed has measured too.
+        if progress.peak_memory > noted * 1.1:
+            noted = progress.peak_memory
+            run.journal.append("measured", run=run.identifier, peak_memory=noted, peak_disk=progress.peak_disk)
         run.observer.progress(progress, line)
 
     outcome = supervise(
@@ -87,6 +93,7 @@ def do_compile(run: Run) -> Json:
         problems = what_did_not_take(workspace.build, plan.options)
         if problems:
             raise BuildError("; ".join(problems), log=log)
+    earlier = [one for one in run.journal.events() if one["event"] == "measured" and one.get("run") == run.identifier]
     wheels = sorted(workspace.dist.glob("*.whl"))
     if len(wheels) != 1:
         raise BuildError(f"upstream's build ended well and left {len(wheels)} wheels in {workspace.dist}", log=log)
@@ -96,8 +103,8 @@ def do_compile(run: Run) -> Json:
         "log": str(log),
         "log_sha256": sha256_of(log),
         "seconds": round(outcome.seconds, 1),
-        "peak_memory": outcome.peak_memory,
-        "peak_disk": outcome.peak_disk,
+        "peak_memory": max([outcome.peak_memory, *(one["peak_memory"] for one in earlier)]),
+        "peak_disk": max([outcome.peak_disk, *(one["peak_disk"] for one in earlier)]),
         "ccache": _cache_statistics(run),
     }
 
@@ -146,6 +153,19 @@ def _distrust_generated(run: Run) -> None:
         path = (root / directory).resolve()
         if path.is_dir() and path.is_relative_to(root) and path != root:
             shutil.rmtree(path)
+
+
+def _distrust_build(run: Run) -> None:
+    """CMake keeps the compilers it once found, and setuptools whatever copy an attempt before left half-written."""
+    marker = run.workspace.root / "configured-with"
+    tools = json.dumps([run.plan.toolkit.value, run.plan.python.value, run.plan.python_version])
+    if run.workspace.build.exists() and not (marker.is_file() and marker.read_text() == tools):
+        shutil.rmtree(run.workspace.build)
+    marker.write_text(tools)
+    for pattern in ("build/lib*", "build/bdist.*"):
+        for leftover in run.workspace.source.glob(pattern):
+            if leftover.is_dir() and not leftover.is_symlink():
+                shutil.rmtree(leftover)
 
 
 def _cache_statistics(run: Run) -> dict[str, int]:

@@ -16,8 +16,9 @@ from trtllm_builder.plan.model import jsonable
 from trtllm_builder.repro.runpath import cleaned_libraries
 from trtllm_builder.repro.wheel_writer import normalise, sha256_of
 from trtllm_builder.units import format_size
-from trtllm_builder.verify.aside import kept_aside
+from trtllm_builder.verify.aside import keep_aside
 from trtllm_builder.verify.audit import audit
+from trtllm_builder.verify.checks import Check
 from trtllm_builder.verify.environment import installer_environment
 from trtllm_builder.verify.expect import Expectation
 from trtllm_builder.verify.report import Report
@@ -100,7 +101,7 @@ def do_verify(run: Run) -> Json:
     if not report.passed:
         kept = _keep_aside(run, wheel, report)
         raise VerifyError(
-            f"the wheel is not what was asked for: {'; '.join(check.title for check in report.failed if check.fatal)}",
+            f"the wheel is not what was asked for: {'; '.join(_fault(one) for one in report.failed if one.fatal)}",
             remedy=f"it is kept as {kept}; the report beside it says what to do",
         )
     for check in report.failed:
@@ -108,13 +109,15 @@ def do_verify(run: Run) -> Json:
     return {"report": report.to_json(), "lines": report.lines()}
 
 
+def _fault(check: Check) -> str:
+    """What was found in place of what the check's title says."""
+    return f"{check.id}: {check.evidence[0] if check.evidence else f'not so: {check.title}'}"
+
+
 def _keep_aside(run: Run, wheel: Path, report: Report) -> Path:
     out = Path(run.plan.out)
     out.mkdir(parents=True, exist_ok=True)
-    copy = out / wheel.name
-    shutil.copyfile(wheel, copy.with_name(f".{copy.name}.partial"))
-    copy.with_name(f".{copy.name}.partial").replace(copy)
-    kept = kept_aside(copy)
+    kept = keep_aside(wheel, out)
     _write(kept.with_name(f"{kept.name}.report.json"), json.dumps(report.to_json(), indent=2) + "\n")
     _write(kept.with_name(f"{kept.name}.report.txt"), "\n".join(report.lines(verbose=True)) + "\n")
     return kept
@@ -159,10 +162,13 @@ def do_record(run: Run) -> Json:
     }  # fmt: skip
     _write(record, json.dumps(jsonable(facts), indent=2, sort_keys=True) + "\n")
     partial = wheel.with_name(f".{wheel.name}.partial")
-    shutil.copyfile(source, partial)
-    with partial.open("rb") as handle:
-        os.fsync(handle.fileno())
-    partial.replace(wheel)
+    try:
+        shutil.copyfile(source, partial)
+        with partial.open("rb") as handle:
+            os.fsync(handle.fileno())
+        partial.replace(wheel)
+    finally:
+        partial.unlink(missing_ok=True)
     return {"wheel": str(wheel), "sha256": run.results["normalise"]["sha256"], "record": str(record)}
 
 
@@ -172,5 +178,8 @@ def record_told(result: Json) -> str:
 
 def _write(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    try:
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

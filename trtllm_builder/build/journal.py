@@ -82,6 +82,10 @@ class Journal:
                 stamps[stage] = Stamp(stage, str(event.get("inputs")), event["result"])
         return stamps
 
+    def last_run(self) -> Json | None:
+        """The ``run`` event of the last run, finished or not."""
+        return next((event for event in reversed(self.events()) if event["event"] == "run"), None)
+
     def unfinished(self) -> Json | None:
         """The ``run`` event of the last run when no ``done`` followed it, else None."""
         last: Json | None = None

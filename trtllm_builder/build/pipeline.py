@@ -10,9 +10,10 @@ from trtllm_builder.build import compile as compiling
 from trtllm_builder.build import finish, prepare
 from trtllm_builder.build.journal import Json
 from trtllm_builder.build.observer import Observer
-from trtllm_builder.build.run import Run, Stage, carry_out
+from trtllm_builder.build.run import Run, Stage, carry_out, told_as_sentences
 from trtllm_builder.build.signals import interruptible
 from trtllm_builder.build.workspace import Workspace
+from trtllm_builder.errors import UsageError
 from trtllm_builder.plan.make import make_plan
 from trtllm_builder.plan.model import Plan
 from trtllm_builder.plan.request import Request
@@ -80,10 +81,14 @@ def build(request: Request, observer: Observer, *, rebuild: bool = False) -> Fin
         prepare.preflight(plan)
         observer.stage("preflight", "done", f"{plan.upstream.value} in {plan.workspace.value}, {plan.jobs.count} jobs")
         workspace = Workspace(Path(plan.workspace.value))
-        with workspace.locked() as lock:
+        with told_as_sentences("the workspace"), workspace.locked() as lock:
+            before = workspace.journal.last_run()
+            _refuse_another_python(before, plan, rebuild)
             earlier = None if rebuild else workspace.journal.unfinished()
+            if earlier is not None and _source_of(earlier["plan"]) != _source_of(plan.to_json()):
+                earlier = None
             if earlier is not None:
-                observer.note(f"going on with run {earlier['id']}, which did not finish")
+                observer.note(f"going on with run {earlier['id']}, which did not finish; --rebuild begins anew")
             run = Run(
                 identifier=earlier["id"] if earlier else time.strftime("%Y%m%d-%H%M%S", time.gmtime()),
                 plan=plan,
@@ -107,6 +112,21 @@ def build(request: Request, observer: Observer, *, rebuild: bool = False) -> Fin
         seconds=time.monotonic() - started,
         kept=not run.redo,
     )
+
+
+def _source_of(plan: Json) -> object:
+    return [plan["source"][name] for name in ("url", "ref", "directory")]
+
+
+def _refuse_another_python(before: Json | None, plan: Plan, rebuild: bool) -> None:
+    """CMake's cache and upstream's own tree keep modules of the Python they were made for."""
+    made_for = before["plan"]["python_version"] if before else plan.python_version
+    if made_for.split(".")[:2] != plan.python_version.split(".")[:2] and not rebuild:
+        raise UsageError(
+            f"the workspace {plan.workspace.value} was made for Python {made_for}, and this build is for "
+            f"{plan.python_version}",
+            remedy="give another directory with --workspace, or begin anew in this one with --rebuild",
+        )
 
 
 def _carry_out_all(run: Run) -> None:

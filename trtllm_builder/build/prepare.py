@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -9,9 +10,9 @@ from pathlib import Path
 from trtllm_builder import canary
 from trtllm_builder.build.journal import Json
 from trtllm_builder.build.run import Run
-from trtllm_builder.build.workspace import tag_cache
+from trtllm_builder.build.workspace import Workspace, tag_cache
 from trtllm_builder.data import data_dir
-from trtllm_builder.errors import HostError, SourceError
+from trtllm_builder.errors import HostError, SourceError, UsageError
 from trtllm_builder.patching.sets import apply
 from trtllm_builder.patching.version_label import set_version_label
 from trtllm_builder.plan.make import plan_checkout
@@ -31,10 +32,25 @@ _FETCH_DEADLINE = 4 * 3600.0
 
 
 def preflight(plan: Plan) -> None:
-    """Raises HostError naming everything that this host lacks, before anything is written."""
+    """Raises HostError naming everything that this host lacks, before anything is written, and UsageError for a
+    workspace or an output directory that cannot be one."""
+    Workspace(Path(plan.workspace.value)).check_ours()
+    _check_out(Path(plan.out))
     if plan.lacks:
         first, *others = (HostError(lack.what, remedy="\n  ".join(lack.steps)) for lack in plan.lacks)
         raise HostError(first.what, remedy=first.remedy, others=tuple(others))
+
+
+def _check_out(out: Path) -> None:
+    """The wheel is copied there after hours of compiling: too late to learn that it cannot be."""
+    nearest = out
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"--out {out}: {nearest} is {'not writable' if nearest.is_dir() else 'not a directory'}",
+            remedy="give a directory of yours with --out",
+        )
 
 
 def tools_inputs(run: Run) -> object:
@@ -183,6 +199,13 @@ def plan_again(run: Run) -> None:
     run.plan, run.material = plan_checkout(
         run.material.request, run.workspace.source, commit=fetched["commit"] or None, epoch=fetched["epoch"]
     )
+    missing = run.material.probe.missing_submodules
+    if missing and run.material.probe.has_trap("submodule-update-in-script"):
+        raise SourceError(
+            f"{len(missing)} submodules are missing ({', '.join(missing[:3])}), and upstream's script would fetch them "
+            "itself, unchecked",
+            remedy="set source.submodules: true; in a --source directory run 'git submodule update --init --recursive'",
+        )
     pointers = run.material.probe.lfs_pointers
     if pointers:
         raise SourceError(

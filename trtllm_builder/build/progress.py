@@ -15,13 +15,17 @@ _PACKAGING = re.compile(r"\* (Building wheel|Getting build dependencies)|running
 
 @dataclass(frozen=True)
 class Progress:
-    """``phase`` is requirements, configure, build or package; ``done``/``total`` count build steps, 0 when unknown."""
+    """``phase`` is requirements, configure, build or package; ``done``/``total`` count build steps, 0 when unknown.
+
+    The peaks so far are in bytes (see Outcome)."""
 
     phase: str = "requirements"
     done: int = 0
     total: int = 0
     elapsed: float = 0.0
     build_started: float | None = None
+    peak_memory: int = 0
+    peak_disk: int = 0
 
     @property
     def eta(self) -> float | None:

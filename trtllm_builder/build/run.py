@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 from trtllm_builder.build.journal import Journal, Json, digest
 from trtllm_builder.build.observer import Observer
 from trtllm_builder.build.workspace import Workspace
+from trtllm_builder.errors import HostError
 from trtllm_builder.plan.make import Material
 from trtllm_builder.plan.model import Plan
 from trtllm_builder.units import format_duration
@@ -47,6 +50,19 @@ class Run:
         return directory / f"{name}.log"
 
 
+@contextmanager
+def told_as_sentences(doing: str) -> Iterator[None]:
+    """A full or read-only disk, or a directory of somebody else's, ends in a sentence and exit 3."""
+    try:
+        yield
+    except OSError as error:
+        place = f" at {error.filename}" if error.filename else ""
+        remedy = "free some room and give the same command again: what was finished is kept"
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            remedy = "make it writable, or give other directories with --workspace and --out"
+        raise HostError(f"{doing}: {error.strerror or error}{place}", remedy=remedy) from error
+
+
 @dataclass(frozen=True)
 class Stage:
     """``inputs`` is all that the result depends on; ``intact`` says whether what an earlier run left still stands;
@@ -71,7 +87,8 @@ def carry_out(stage: Stage, run: Run) -> None:
     run.observer.stage(stage.name, "begun", "")
     run.journal.append("begin", stage=stage.name, run=run.identifier)
     started = time.monotonic()
-    result = stage.do(run)
+    with told_as_sentences(stage.name):
+        result = stage.do(run)
     seconds = time.monotonic() - started
     # What a stage depends on may be known better after it ran (a venv that exists now), so it is asked again.
     run.journal.append(

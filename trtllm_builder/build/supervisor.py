@@ -113,7 +113,12 @@ def supervise(
                     next_tick = time.monotonic() + _TICK
                     peak_memory = max(peak_memory, session_memory(child.pid))
                     lowest_free = min(lowest_free, shutil.disk_usage(log.parent).free)
-                    progress = replace(progress, elapsed=time.monotonic() - started)
+                    progress = replace(
+                        progress,
+                        elapsed=time.monotonic() - started,
+                        peak_memory=peak_memory,
+                        peak_disk=max(0, free_at_start - lowest_free),
+                    )
                     on_progress(progress, None)
         returncode = child.wait()
     finally:

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trtllm_builder.build.journal import Journal
-from trtllm_builder.errors import HostError
+from trtllm_builder.errors import HostError, UsageError
 from trtllm_builder.process import end_group, group_members, read_stat
 
 # https://bford.info/cachedir/: backup programs leave such a directory alone, and so does our own clean-up elsewhere.
 _TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Made by trtllm-builder; it can be deleted and is made again.\n"
+_ELSEWHERE = "give a new or an empty directory with --workspace"
 
 
 def tag_cache(directory: Path) -> None:
@@ -75,12 +76,28 @@ class Workspace:
     def journal(self) -> Journal:
         return Journal(self.root / "journal.jsonl")
 
+    def check_ours(self) -> None:
+        """Raises UsageError for a directory that is not empty and not a workspace of ours: a build deletes in it."""
+        try:
+            entries = {entry.name for entry in self.root.iterdir()} - {"lost+found"}
+            tag = (self.root / "CACHEDIR.TAG").read_text() if "CACHEDIR.TAG" in entries else ""
+        except FileNotFoundError:
+            return
+        except NotADirectoryError:
+            raise UsageError(f"the workspace {self.root} is not a directory", remedy=_ELSEWHERE) from None
+        if entries and tag != _TAG:
+            raise UsageError(
+                f"{self.root} has files in it that no build of ours made, and a workspace is emptied as builds go",
+                remedy=f"give a new directory, such as --workspace {self.root / 'trtllm-build'}",
+            )
+
     @contextmanager
     def locked(self) -> Iterator[int]:
         """Hold the workspace and end what a dead run left behind. Yields the lock's descriptor, for children to keep.
 
         Raises HostError (exit 3) when another run holds it.
         """
+        self.check_ours()
         tag_cache(self.root)
         descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:

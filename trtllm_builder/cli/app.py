@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +14,8 @@ from typer.exceptions import TyperException
 from trtllm_builder import __version__
 from trtllm_builder.cli import build as build_command
 from trtllm_builder.cli import patches, plan, probe, profiles, verify
-from trtllm_builder.errors import BuilderError, Interrupted, UsageError
+from trtllm_builder.cli.output import open_missing_streams, silence
+from trtllm_builder.errors import BuilderError, HostError, Interrupted, UsageError
 from trtllm_builder.text import clean, redact
 
 app = typer.Typer(
@@ -114,6 +115,7 @@ def _report(error: BuilderError, as_json: bool) -> None:
 def main() -> None:
     """Entry point of the console scripts: every ending has its exit code (design.md, "Exit codes")."""
     as_json = "--json" in sys.argv
+    open_missing_streams()
     try:
         status = app(standalone_mode=False)
         code = status if isinstance(status, int) else 0
@@ -124,9 +126,9 @@ def main() -> None:
     except BuilderError as error:
         _report(error, as_json)
         code = error.exit_code
-    except BrokenPipeError:
-        # Whoever read our output has gone; Python would complain once more when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, SystemExit):
+        # Whoever read our output has gone: the command-line library says so with SystemExit.
+        silence()
         code = 141
     except KeyboardInterrupt:
         code = 130
@@ -136,6 +138,11 @@ def main() -> None:
         _report(UsageError(error.format_message(), remedy="see trtllm-build --help"), as_json)
         code = UsageError.exit_code
     except Exception as error:  # noqa: BLE001
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EIO) and error.filename is None:
+            silence()
+            error = HostError(f"standard output cannot be written to: {error.strerror}")
+            _report(error, False)
+            raise SystemExit(HostError.exit_code) from None
         code = _internal(error, as_json)
     raise SystemExit(code)
 

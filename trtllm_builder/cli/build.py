@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import typer
-
+from trtllm_builder.cli.output import say
 from trtllm_builder.cli.request import make_request
 
 
@@ -40,13 +39,13 @@ def build(
     with choose_view(as_json) as view:
         finished = pipeline.build(request, view, rebuild=rebuild)
     if as_json:
-        typer.echo(json.dumps({"schema": 1, "event": "finished", **finished.to_json()}))
+        say(json.dumps({"schema": 1, "event": "finished", **finished.to_json()}))
         return
-    typer.echo("")
+    say("")
     for line in finished.lines:
-        typer.echo(line)
-    typer.echo("")
-    typer.echo(f"wheel   {finished.wheel}")
-    typer.echo(f"record  {finished.record}")
-    typer.echo(f"sha256  {finished.sha256}")
-    typer.echo(f"{'nothing to do' if finished.kept else 'done'} in {format_duration(finished.seconds)}")
+        say(line)
+    say("")
+    say(f"wheel   {finished.wheel}")
+    say(f"record  {finished.record}")
+    say(f"sha256  {finished.sha256}")
+    say(f"{'nothing to do' if finished.kept else 'done'} in {format_duration(finished.seconds)}")

@@ -8,9 +8,8 @@ import time
 from types import TracebackType
 from typing import Any
 
-import typer
-
 from trtllm_builder.build.progress import Progress
+from trtllm_builder.cli.output import say
 from trtllm_builder.units import format_duration
 
 _PLAIN_EVERY = 30.0
@@ -37,19 +36,19 @@ class PlainView:
 
     def stage(self, name: str, state: str, detail: str) -> None:
         if state != "begun":
-            typer.echo(f"{name:<10} {state:<5} {detail}".rstrip())
+            say(f"{name:<10} {state:<5} {detail}".rstrip())
         elif name == "compile":
-            typer.echo(f"{name:<10} ...   {detail}".rstrip())
+            say(f"{name:<10} ...   {detail}".rstrip())
 
     def progress(self, progress: Progress, line: str | None) -> None:
         tenth = progress.done * 10 // progress.total if progress.total else 0
         now = time.monotonic()
         if (progress.phase, tenth) != self._last or now - self._said >= _PLAIN_EVERY:
             self._last, self._said = (progress.phase, tenth), now
-            typer.echo(f"{'':<16} {_describe(progress)}")
+            say(f"{'':<16} {_describe(progress)}")
 
     def note(self, text: str) -> None:
-        typer.echo(f"note: {text}")
+        say(f"note: {text}")
 
 
 class LiveView:
@@ -109,7 +108,7 @@ class JsonView:
         return None
 
     def _say(self, **facts: Any) -> None:
-        typer.echo(json.dumps({"schema": 1, **facts}))
+        say(json.dumps({"schema": 1, **facts}))
 
     def stage(self, name: str, state: str, detail: str) -> None:
         self._say(event="stage", stage=name, state=state, detail=detail)

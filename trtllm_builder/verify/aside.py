@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 
-def kept_aside(wheel: Path) -> Path:
-    """Renames ``NAME.whl`` to ``NAME.whl.rejected``, which neither pip nor an index takes; returns the new path.
+def keep_aside(wheel: Path, directory: Path) -> Path:
+    """Copies ``NAME.whl`` to ``NAME.whl.rejected`` in ``directory``, which neither pip nor an index takes.
 
-    An earlier rejected wheel of that name is replaced. Raises OSError.
+    An earlier rejected wheel of that name is replaced; a good ``NAME.whl`` that is there stays. Raises OSError.
     """
-    return wheel.replace(wheel.with_name(wheel.name + ".rejected"))
+    kept = directory / f"{wheel.name}.rejected"
+    partial = directory / f".{kept.name}.partial"
+    try:
+        shutil.copyfile(wheel, partial)
+        return partial.replace(kept)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from trtllm_builder.build.workspace import Workspace
-from trtllm_builder.errors import HostError
+from trtllm_builder.build.workspace import Workspace, tag_cache
+from trtllm_builder.errors import HostError, UsageError
 from trtllm_builder.process import read_stat
 
 
@@ -33,7 +33,7 @@ def test_what_a_dead_run_left_running_is_ended(tmp_path: Path) -> None:
     code = """
 import os, subprocess, sys
 from pathlib import Path
-from trtllm_builder.build.workspace import Workspace
+from trtllm_builder.build.workspace import Workspace, tag_cache
 from trtllm_builder.process import read_stat
 workspace = Workspace(Path(sys.argv[1]))
 lock = workspace.locked().__enter__()
@@ -53,6 +53,7 @@ def test_another_group_with_the_recorded_number_is_left_alone(tmp_path: Path) ->
     workspace = Workspace(tmp_path / "w")
     stranger = subprocess.Popen(["sleep", "600"], start_new_session=True)
     try:
+        tag_cache(workspace.root)
         workspace.journal.append("child", group=stranger.pid, start=1)
         with workspace.locked():
             time.sleep(0.05)
@@ -60,3 +61,39 @@ def test_another_group_with_the_recorded_number_is_left_alone(tmp_path: Path) ->
     finally:
         stranger.kill()
         stranger.wait()
+
+
+def test_a_directory_with_somebody_elses_files_is_refused_and_nothing_is_lost(tmp_path: Path) -> None:
+    mine = tmp_path / "bin" / "mine.txt"
+    mine.parent.mkdir()
+    mine.write_text("precious")
+    with pytest.raises(UsageError, match="no build of ours made"), Workspace(tmp_path).locked():
+        pass
+    assert list(tmp_path.iterdir()) == [mine.parent] and mine.read_text() == "precious"
+    with pytest.raises(UsageError, match="is not a directory"):
+        Workspace(mine).check_ours()
+    # A CACHEDIR.TAG of another program is none of ours.
+    (tmp_path / "CACHEDIR.TAG").write_text("Signature: 8a477f597d28d172789f06886806bc55\n")
+    with pytest.raises(UsageError):
+        Workspace(tmp_path).check_ours()
+    Workspace(tmp_path / "new").check_ours()
+
+
+def test_a_compiler_in_a_group_of_its_own_is_ended_with_its_session(tmp_path: Path) -> None:
+    # As ninja starts compilers: another group, the same session, and the leader already gone.
+    code = (
+        "import os, time; os.fork() and os._exit(0); os.setpgid(0, 0); print(os.getpid(), flush=True); time.sleep(600)"
+    )
+    workspace = Workspace(tmp_path / "w")
+    tag_cache(workspace.root)
+    child = subprocess.Popen(
+        [sys.executable, "-c", code], start_new_session=True, cwd=workspace.root, stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    with child.stdout as output:
+        compiler = int(output.readline())
+    child.wait()
+    workspace.journal.append("child", group=child.pid, start=1)
+    assert alive(compiler)
+    with workspace.locked():
+        assert not alive(compiler)

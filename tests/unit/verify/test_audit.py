@@ -9,7 +9,6 @@ import pytest
 
 from trtllm_builder.binary.fatbin import read_fatbin
 from trtllm_builder.errors import UsageError, VerifyError
-from trtllm_builder.verify.aside import kept_aside
 from trtllm_builder.verify.audit import Audit, audit
 from trtllm_builder.verify.checks import Check
 from trtllm_builder.verify.expect import Expectation, for_stranger, required_groups
