@@ -15,9 +15,10 @@ class Edited:
 
 
 class Misfit(Exception):
-    """Not this shape: a sentence, and the line (from 1) if there is one."""
+    """Not this shape: a sentence, and line and column (from 1) if there are any."""
 
-    def __init__(self, what: str, line: int = 1) -> None:
+    def __init__(self, what: str, line: int = 1, column: int = 1) -> None:
         super().__init__(what)
         self.what = what
         self.line = line
+        self.column = column

@@ -147,7 +147,9 @@ def _edit(operation: model.Operation, patch: PatchSet, tree: Tree, file: File) -
         edited = _EDITS[type(operation)](document.text, file.path, operation)
         return _Look(file, document.encode(edited.text), edited.todo, edited.done)
     except Misfit as error:
-        raise _error(operation, patch, tree, error.what, Where(str(tree.root / file.path), error.line)) from None
+        raise _error(
+            operation, patch, tree, error.what, Where(str(tree.root / file.path), error.line, error.column)
+        ) from None
     except ValueError as error:
         raise _error(operation, patch, tree, str(error), Where(str(tree.root / file.path))) from None
 

@@ -10,6 +10,7 @@ import libcst as cst
 from libcst.metadata import MetadataWrapper, PositionProvider
 
 from trtllm_builder.patching.edited import Misfit
+from trtllm_builder.patching.python_guard import check_python
 from trtllm_builder.patching.snippets import parts
 
 Statement = cst.BaseStatement
@@ -120,6 +121,7 @@ def parse(text: str) -> Code:
 @lru_cache(maxsize=32)
 def _wrapped(text: str) -> tuple[MetadataWrapper, Sequence[Entry]]:
     # Several operations look at one file, and every check looks twice; a tree is never changed.
+    check_python(text)
     wrapper = MetadataWrapper(cst.parse_module(text), unsafe_skip_copy=True)
     if wrapper.module.code != text:
         raise Misfit("this Python does not come back from its tree as it went in")

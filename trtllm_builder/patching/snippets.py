@@ -13,6 +13,9 @@ from functools import cache, lru_cache
 
 import libcst as cst
 
+from trtllm_builder.patching.edited import Misfit
+from trtllm_builder.patching.python_guard import check_python
+
 # Layout and punctuation: what a formatter may change.
 _LAYOUT = frozenset(
     (
@@ -26,8 +29,12 @@ _LAYOUT = frozenset(
 @lru_cache(maxsize=256)
 def parse_statements(code: str) -> Sequence[cst.BaseStatement]:
     """The statements in ``code``, which may be indented as a whole. Raises ValueError."""
+    text = textwrap.dedent(code).strip("\n") + "\n"
     try:
-        module = cst.parse_module(textwrap.dedent(code).strip("\n") + "\n")
+        check_python(text)
+        module = cst.parse_module(text)
+    except Misfit as error:
+        raise ValueError(f"{error.what} (line {error.line})") from None
     except cst.ParserSyntaxError as error:
         raise ValueError(f"not valid Python: {error.message} (line {error.editor_line})") from None
     return tuple(module.visit(_EmptyLines()).body if "\n\n" in code else module.body)
@@ -36,9 +43,11 @@ def parse_statements(code: str) -> Sequence[cst.BaseStatement]:
 @lru_cache(maxsize=256)
 def parse_expression(code: str) -> cst.BaseExpression | None:
     """The expression that ``code`` is, or None."""
+    text = textwrap.dedent(code).strip()
     try:
-        return cst.parse_expression(textwrap.dedent(code).strip())
-    except cst.ParserSyntaxError:
+        check_python(f"({text}\n)")
+        return cst.parse_expression(text)
+    except (Misfit, cst.ParserSyntaxError):
         return None
 
 

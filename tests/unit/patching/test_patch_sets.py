@@ -238,4 +238,4 @@ def test_python_that_cannot_be_read_is_named_with_its_line(make_tree: Any, make_
     tree = make_tree({"b.py": "x = 1\ny = = 2\n"})
     with pytest.raises(PatchError, match="not valid Python") as error:
         check([patch], tree)
-    assert str(error.value.where) == f"{tree}/b.py:2:1"
+    assert str(error.value.where) == f"{tree}/b.py:2:5"
