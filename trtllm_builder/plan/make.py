@@ -14,7 +14,7 @@ from trtllm_builder.plan.command import cmake_options
 from trtllm_builder.plan.estimates import disk_estimate
 from trtllm_builder.plan.model import Plan
 from trtllm_builder.plan.request import Request
-from trtllm_builder.plan.resolve import no_row, patch_facts, resolve
+from trtllm_builder.plan.resolve import patch_facts, resolve
 from trtllm_builder.plan.survey import Survey, take_survey
 from trtllm_builder.profile.names import CANARY_URL
 from trtllm_builder.upstream.catalogue import Row, row_for
@@ -49,10 +49,8 @@ def make_plan(request: Request) -> tuple[Plan, Material]:
             else:
                 canary.write_tree(tree)
             return plan_checkout(request, tree, commit=commit)
-    ref = request.loaded.profile.source.ref
-    row = row_for(ref)
-    if row is None:
-        raise no_row(ref)
+    row = _row(request)
+    assert row is not None  # noqa: S101 - there is always one for a URL
     assumed = row.assumed_probe()
     _refuse(assumed)
     survey = take_survey(request, row, row.disk.low)
@@ -66,13 +64,22 @@ def plan_checkout(
     found = probe(checkout)
     _refuse(found)
     profile = request.loaded.profile
-    row = row_for(profile.source.ref)
+    row = _row(request)
     survey = take_survey(request, row, disk_estimate(request, row).low)
     facts = patch_facts(cmake_options(profile, found)[0])
     directories = set_dirs((), request.environ)
     patches = check([load_set(name, directories) for name in profile.patches], checkout, facts)
     plan = resolve(request, survey, found, row, patches=patches, commit=commit, epoch=epoch)
     return plan, Material(request, row, found, survey, patches)
+
+
+def _row(request: Request) -> Row | None:
+    """The catalogue's row. For a URL with a ref that it does not know, main's: whether there is such a ref, and what
+    it holds, is for the server to say, so that the build may begin."""
+    row = row_for(request.loaded.profile.source.ref)
+    if row is None and request.directory is None and request.url != CANARY_URL:
+        return row_for("main")
+    return row
 
 
 def _refuse(found: Probe) -> None:

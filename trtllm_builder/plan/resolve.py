@@ -7,7 +7,6 @@ from pathlib import Path
 from packaging.version import Version
 
 from trtllm_builder import __version__
-from trtllm_builder.errors import SourceError
 from trtllm_builder.patching.results import PatchPlan
 from trtllm_builder.patching.version_label import VERSION_FILE
 from trtllm_builder.plan import environment as world
@@ -31,7 +30,7 @@ from trtllm_builder.plan.survey import Survey
 from trtllm_builder.profile.model import Profile
 from trtllm_builder.units import format_size
 from trtllm_builder.upstream.architectures import cmake_architectures, expected_targets
-from trtllm_builder.upstream.catalogue import Row
+from trtllm_builder.upstream.catalogue import Row, row_for
 from trtllm_builder.upstream.model import Probe
 
 _UNKNOWN_CUDA = "13.0"
@@ -95,7 +94,7 @@ def resolve(
         builder=__version__,
         source=_source(request, commit),
         upstream=Value(probe.version, "catalogue, assumed" if probe.assumed else f"probe {VERSION_FILE}"),
-        assumed=_assumed(probe, row, survey),
+        assumed=_assumed(profile.source.ref, probe, row, survey),
         workspace=Value(str(root), survey.place.why),
         caches=str(survey.place.caches),
         out=str(request.out),
@@ -158,9 +157,13 @@ def _toolkit(survey: Survey) -> str:
     return f"{choice.version} (to be installed)" if choice.version else "absent"
 
 
-def _assumed(probe: Probe, row: Row | None, survey: Survey) -> tuple[str, ...]:
+def _assumed(ref: str, probe: Probe, row: Row | None, survey: Survey) -> tuple[str, ...]:
     assumed = []
     if probe.assumed and row is not None:
+        if row_for(ref) is None:
+            assumed.append(
+                f"the catalogue has no row for {ref}; that of {row.family} is used until the checkout is there"
+            )
         assumed.append(
             f"flags, options and targets of {row.family} are the catalogue's; the build checks them after fetch"
         )
@@ -259,11 +262,3 @@ def _notes(request: Request, survey: Survey, probe: Probe) -> list[str]:
     if probe.missing_submodules:
         notes.append(f"submodules that are not there yet: {', '.join(probe.missing_submodules)}")
     return notes
-
-
-def no_row(ref: str) -> SourceError:
-    """The error for planning without a checkout when the catalogue knows nothing about the ref."""
-    return SourceError(
-        f"the catalogue has no row for {ref}, and there is no checkout to probe",
-        remedy="give one with --source DIR, or name a release branch such as release/1.2",
-    )

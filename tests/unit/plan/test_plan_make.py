@@ -10,9 +10,10 @@ import pytest
 from trtllm_builder import canary
 from trtllm_builder.errors import SourceError
 from trtllm_builder.plan import make
-from trtllm_builder.plan.make import make_plan
+from trtllm_builder.plan.make import make_plan, plan_checkout
 from trtllm_builder.plan.request import Request
 from trtllm_builder.plan.survey import Survey
+from trtllm_builder.upstream.catalogue import row_for
 
 MakeRequest = Callable[..., Request]
 CANARY = """\
@@ -28,13 +29,22 @@ def this_machine(monkeypatch: pytest.MonkeyPatch, make_survey: Callable[..., Sur
     monkeypatch.setattr(make, "take_survey", lambda request, row, needed: make_survey())
 
 
-@pytest.mark.parametrize("ref", ["feature/x", "abc", "canary"])
-def test_a_ref_that_the_catalogue_does_not_know(make_request: MakeRequest, ref: str) -> None:
-    with pytest.raises(SourceError) as caught:
-        make_plan(make_request(overrides=(f"source.ref={ref}",)))
-    assert caught.value.exit_code == 4
-    assert caught.value.what == f"the catalogue has no row for {ref}, and there is no checkout to probe"
-    assert "--source DIR" in caught.value.remedy
+@pytest.mark.parametrize("ref", ["feature/x", "abc", "a" * 40])
+def test_a_ref_that_the_catalogue_does_not_know_is_planned_as_main_and_said(
+    make_request: MakeRequest, ref: str
+) -> None:
+    plan, material = make_plan(make_request(overrides=(f"source.ref={ref}",)))
+    assert f"the catalogue has no row for {ref}; that of main is used until the checkout is there" in plan.assumed
+    assert material.row == row_for("main") and plan.source.ref == ref
+    known, _ = make_plan(make_request(overrides=("source.ref=main",)))
+    assert not any("no row" in text for text in known.assumed)
+
+
+def test_a_tree_of_an_unknown_ref_keeps_the_row_that_it_began_with(make_request: MakeRequest, tmp_path: Path) -> None:
+    canary.materialise(tmp_path / "given")
+    request = make_request(CANARY, source="https://host/fork.git", overrides=("source.ref=mine",))
+    plan, material = plan_checkout(request, tmp_path / "given")
+    assert material.row == row_for("main") and not plan.assumed
 
 
 @pytest.mark.parametrize("version", ["0.13", "0.14", "0.15", "0.16", "0.17", "0.18"])
