@@ -75,9 +75,12 @@ def apply(
     diff: Diff = False,
 ) -> None:
     """Change DIR as the sets say: all of it or nothing. A second time changes nothing."""
+    from trtllm_builder.build.signals import interruptible
     from trtllm_builder.patching import sets
 
-    result = sets.apply(_plan(tree, names, patch_dir, facts), tree)
+    plan = _plan(tree, names, patch_dir, facts)
+    with interruptible():
+        result = sets.apply(plan, tree)
     _show(result.plan, "apply", as_json, diff)
 
 

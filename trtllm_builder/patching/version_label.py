@@ -20,19 +20,20 @@ from trtllm_builder.patching.write import write_all
 VERSION_FILE = "tensorrt_llm/version.py"
 # PEP 440's local version, normalised.
 _LABEL = re.compile(r"[a-z0-9]+(?:\.[a-z0-9]+)*")
-# Our labels begin with this segment; whatever stands before it is upstream's own.
-_OURS = "sd"
+# Our labels begin with one of these (single-device, multi-device); whatever stands before it is upstream's own.
+_OURS = ("sd", "md")
 
 
 def labelled(version: str, label: str) -> str:
     """``version`` with ``label`` behind upstream's own local part, in place of an earlier label of ours.
 
-    Raises ValueError for a version that PEP 440 does not know, or a label that does not begin with ``sd``.
+    Raises ValueError for a version that PEP 440 does not know, or a label that begins with neither ``sd`` nor ``md``.
     """
-    if not _LABEL.fullmatch(label) or label.split(".")[0] != _OURS:
+    if not _LABEL.fullmatch(label) or label.split(".")[0] not in _OURS:
         raise ValueError(f"{label!r} is not a label of ours, such as sd.cu130.sm89")
     parts = (Version(version).local or "").split(".")
-    kept = parts[: parts.index(_OURS)] if _OURS in parts else parts
+    ours = next((index for index, part in enumerate(parts) if part in _OURS), len(parts))
+    kept = parts[:ours]
     return str(Version(version.split("+")[0] + "+" + ".".join([*filter(None, kept), label])))
 
 

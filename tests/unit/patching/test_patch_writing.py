@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from trtllm_builder.errors import PatchError
+from trtllm_builder.errors import HostError, PatchError
 from trtllm_builder.patching.results import Change
 from trtllm_builder.patching.write import STAGING, write_all
 
@@ -52,7 +52,7 @@ def test_a_failure_at_any_file_puts_every_file_back(tree: Path, fail_at: int, er
         calls += 1
         source.replace(target)
 
-    with pytest.raises((PatchError, KeyboardInterrupt)) as caught:
+    with pytest.raises((HostError, KeyboardInterrupt)) as caught:
         write_all(tree, CHANGES, rename=rename)
     if isinstance(error, OSError):
         assert caught.value.what == (  # type: ignore[union-attr]
@@ -113,3 +113,36 @@ def test_a_staging_link_left_by_someone_is_not_followed(tree: Path, tmp_path_fac
     write_all(tree, CHANGES)
     assert (outside / "0.new").read_text() == "mine"
     assert content(tree) == NEW
+
+
+def test_what_cannot_be_put_back_is_kept_and_named(tree: Path) -> None:
+    def rename(source: Path, target: Path) -> None:
+        if target.name == "z.txt":
+            (tree / "a.txt").unlink()
+            (tree / "a.txt").mkdir()
+            raise OSError(errno.EIO, "Input/output error")
+        source.replace(target)
+
+    with pytest.raises(PatchError, match=r"a\.txt \(0\.old\)") as caught:
+        write_all(tree, CHANGES, rename=rename)
+    assert str(tree / STAGING) in caught.value.remedy
+    assert (tree / STAGING / "0.old").read_bytes() == OLD["a.txt"]
+    assert not (tree / "d").exists()
+
+
+def test_a_second_run_on_the_same_tree_is_refused(tree: Path) -> None:
+    def rename(source: Path, target: Path) -> None:
+        with pytest.raises(HostError, match="another run"):
+            write_all(tree, CHANGES)
+        source.replace(target)
+
+    write_all(tree, CHANGES, rename=rename)
+    assert content(tree) == NEW
+
+
+def test_directories_of_which_only_some_could_be_made_are_taken_away(tree: Path) -> None:
+    long = Change("d/" + "n" * 300 + "/file", None, b"new\n", 0o644)
+    with pytest.raises((HostError, PatchError)):
+        write_all(tree, (long,))
+    assert content(tree) == OLD
+    assert not (tree / "d").exists()

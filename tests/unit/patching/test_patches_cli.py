@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from typer.testing import CliRunner
 
 import trtllm_builder
 from trtllm_builder.cli.patches import app
-from trtllm_builder.errors import PatchError, SourceError, UsageError
+from trtllm_builder.errors import Interrupted, PatchError, SourceError, UsageError
 
 SCHEMA = json.loads((Path(trtllm_builder.__file__).parent / "schemas/patches.json").read_text())
 OPERATION = "- {id: one, why: w, op: text.replace, file: a.txt, match: old, with: new, when: {fact: X, is: OFF}}\n"
@@ -87,3 +89,18 @@ def test_a_tree_with_prebuilt_mpi_archives_is_refused_before_any_patch(make_tree
     )
     with pytest.raises(SourceError, match="cannot be built single-device"):
         run("check", tree)
+
+
+def test_sigterm_while_applying_puts_every_file_back(
+    mine: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trtllm_builder.patching import write
+
+    def stage(path: Path, data: bytes, mode: int) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    tree, options = mine
+    monkeypatch.setattr(write, "_stage", stage)
+    with pytest.raises(Interrupted):
+        run("apply", tree, *options)
+    assert [(path.name, path.read_text()) for path in tree.iterdir()] == [("a.txt", "old\n")]

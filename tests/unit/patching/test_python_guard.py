@@ -26,7 +26,7 @@ CHAINS = {
 
 @pytest.mark.parametrize("name", CHAINS)
 def test_a_chain_that_overflows_the_parser_is_refused(name: str) -> None:
-    with pytest.raises(Misfit, match="nested|longer than"):
+    with pytest.raises(Misfit, match=r"nested|longer than"):
         parse(CHAINS[name])
 
 
