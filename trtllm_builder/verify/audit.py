@@ -97,10 +97,19 @@ def _archive_checks(wheel: Wheel) -> tuple[Check, ...]:
         judged(
             "record",
             "RECORD names every file with its hash and size",
-            told(("record",)),
+            [*_without_record(wheel), *told(("record",))],
             remedy="The wheel was changed after it was made, or is damaged. Do not install it.",
         ),
     )
+
+
+def _without_record(wheel: Wheel) -> list[str]:
+    """Why no file could be compared with RECORD at all."""
+    records = {m.name for m in wheel.members if m.name.endswith(".dist-info/RECORD") and m.name.count("/") == 1}
+    if not records:
+        return ["there is no RECORD"]
+    unread = [f for f in wheel.findings if f.member in records and f.kind in ("unreadable", "bomb")]
+    return [f"{finding.member} cannot be read: {finding.what}" for finding in unread]
 
 
 def _second_opinion(opinions: list[SecondOpinion], libraries: list[Library], tool: Path | None, wanted: bool) -> Check:

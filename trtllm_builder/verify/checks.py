@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from trtllm_builder.text import clean
+
+_FAULT_LIMIT = 300  # characters
 Severity = Literal["error", "warning", "info"]
 Status = Literal["passed", "failed", "skipped"]
 
@@ -24,6 +27,14 @@ class Check:
     def fatal(self) -> bool:
         return self.status == "failed" and self.severity == "error"
 
+    @property
+    def fault(self) -> str:
+        """One line on what is wrong, empty unless failed: the title says what was wanted, not what is."""
+        if self.status != "failed":
+            return ""
+        seen = clean(self.evidence[0]).strip() if self.evidence else ""
+        return f"{self.id}: {seen.splitlines()[0][:_FAULT_LIMIT] if seen else f'not so: {self.title}'}"
+
     def to_json(self) -> dict[str, object]:
         return {
             "id": self.id,
@@ -32,6 +43,7 @@ class Check:
             "title": self.title,
             "evidence": list(self.evidence),
             "remedy": self.remedy,
+            "fault": self.fault,
         }
 
 

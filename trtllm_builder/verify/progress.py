@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+_TEXT_LIMIT = 20_000  # characters, the last of which are kept
 _PHASES = ("import", "answer", "exit")
 
 
@@ -74,7 +75,7 @@ def _seconds(said: dict[str, object]) -> float | None:
 
 def _text(value: object) -> str | None:
     """Without lone surrogates, which JSON can spell and no file or terminal can take."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else None
+    return value[-_TEXT_LIMIT:].encode("utf-8", "replace").decode() if isinstance(value, str) else None
 
 
 _TAKE: dict[str, Callable[[Progress, dict[str, object]], Progress]] = {

@@ -36,6 +36,11 @@ class Report:
         return tuple(sorted((c for c in self.checks if c.status == "failed"), key=lambda c: order[c.severity]))
 
     @property
+    def faults(self) -> tuple[str, ...]:
+        """One line for each failed check of severity error."""
+        return tuple(check.fault for check in self.checks if check.fatal)
+
+    @property
     def skipped(self) -> tuple[Check, ...]:
         return tuple(check for check in self.checks if check.status == "skipped")
 
@@ -69,8 +74,8 @@ class Report:
         if self.imports:
             lines += [f"  {line}" for line in _smoke(self.imports)]
         for check in self.failed:
-            lines += ["", f"{'FAILED' if check.fatal else check.severity} {check.id}: {check.title}"]
-            lines += [f"    {item}" for item in _shortened(check.evidence, verbose)]
+            lines += ["", f"{'FAILED' if check.fatal else check.severity} {check.fault}"]
+            lines += [f"    {item}" for item in (f"wanted: {check.title}", *_shortened(check.evidence[1:], verbose))]
             lines += [f"    -> {check.remedy}"] if check.remedy else []
         if self.skipped:
             lines += ["", *_skips(self.skipped)]

@@ -36,7 +36,7 @@ _FAREWELL = 2.0  # seconds in which helpers of the tested process, such as a res
 _CHILD = Path(__file__).with_name("smoke_child.py")
 _VERSION = "import platform; print(platform.python_version())"
 _TAIL = 40  # lines of output kept as evidence
-_STACK_LIMIT = 20_000  # characters
+_STACK_LIMIT, _LINE_LIMIT = 20_000, 2_000  # characters
 _KEPT_OUTPUT, _KEPT_PROGRESS = 64 << 10, 1 << 20  # bytes
 _FLOOD = 64 << 20  # bytes of output, or of progress
 
@@ -280,7 +280,8 @@ def _python_version(interpreter: Path, env: Mapping[str, str]) -> str:
 def _shown(text: str, place: Path) -> str:
     """Safe to show and keep, and without the temporary directory that nobody will find again."""
     site = re.escape(str(place)) + r"/env/lib/python[\d.]+/site-packages/"
-    return redact(clean(re.sub(site, "", text))).replace(str(place), "(smoke)")
+    shown = redact(clean(re.sub(site, "", text))).replace(str(place), "(smoke)")
+    return "\n".join(line[:_LINE_LIMIT] for line in shown.split("\n"))
 
 
 def _tail(text: str) -> str:

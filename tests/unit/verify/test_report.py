@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -89,10 +90,19 @@ def test_a_hang_fails_and_what_follows_is_skipped(report: Callable[..., Report])
     }
     jsonschema.validate(made.to_json(), SCHEMA)
     lines = made.lines()
-    assert lines.index("FAILED import: can be imported") < lines.index(
+    assert lines.index("FAILED import: mpi-hang-import: It hangs.") < lines.index(
         next(x for x in lines if x.startswith("SKIPPED"))
     )
-    assert "    -> Build." in lines
+    assert "    wanted: can be imported" in lines and "    -> Build." in lines
+    assert made.faults == ("import: mpi-hang-import: It hangs.",)
+
+
+def test_a_fault_is_one_short_clean_line_of_a_failed_check() -> None:
+    long = Check("id", "error", "failed", "is so", ("\x1b[31mred\nmore", "rest"))
+    assert long.fault == long.to_json()["fault"] == "id: red"
+    assert replace(long, evidence=("x" * 999,)).fault == "id: " + "x" * 300
+    assert replace(long, evidence=()).fault == "id: not so: is so"
+    assert replace(long, status="passed").fault == ""
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def test_a_flood_of_output_is_ended_and_its_end_kept(attempt: Try, monkeypatch: 
 
 def test_a_flood_counts_also_when_it_ended_by_itself(attempt: Try, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(smoke_module, "_FLOOD", 1 << 16)
-    tried = attempt({"tensorrt_llm/llm.py": "print('x' * 99_999)\nclass LLM: pass"}, answer=None)
+    tried = attempt({"tensorrt_llm/llm.py": "print('xxxxxxxx\\n' * 9_999)\nclass LLM: pass"}, answer=None)
     assert tried.diagnosis and tried.diagnosis.id == "output-flood"
 
 

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from trtllm_builder.verify.audit import audit
+from trtllm_builder.verify.expect import Expectation
+
+
+def without_record(wheel: Path, instead: str | None) -> Path:
+    with zipfile.ZipFile(wheel) as archive:
+        kept = {name: archive.read(name) for name in archive.namelist() if not name.endswith("/RECORD")}
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, data in kept.items():
+            archive.writestr(name, data)
+        if instead:
+            archive.writestr(instead, "")
+    return wheel
+
+
+@pytest.mark.parametrize("instead", [None, "RECORD", "tensorrt_llm/x.dist-info/RECORD"])
+def test_without_a_record_its_check_fails(make_wheel: Callable[..., Path], instead: str | None) -> None:
+    found = audit(without_record(make_wheel(), instead), Expectation(), cross_check=False)
+    check = next(check for check in found.checks if check.id == "record")
+    assert check.fatal and check.fault == "record: there is no RECORD"
+
+
+def test_a_record_that_cannot_be_read_fails_its_check(make_wheel: Callable[..., Path]) -> None:
+    wheel = make_wheel()
+    with zipfile.ZipFile(wheel) as archive:
+        place = archive.getinfo(next(name for name in archive.namelist() if name.endswith("/RECORD")))
+        start = place.header_offset + 30 + len(place.filename)
+    data = bytearray(wheel.read_bytes())
+    data[start : start + 20] = b"\xff" * 20
+    wheel.write_bytes(data)
+    found = audit(wheel, Expectation(), cross_check=False)
+    check = next(check for check in found.checks if check.id == "record")
+    assert check.fatal and "RECORD cannot be read" in check.fault
