@@ -71,6 +71,8 @@ def root(
             )
         return
     if profile is None:
+        if len(sys.argv) > 1:
+            raise UsageError("--profile is missing", remedy="`trtllm-build profiles list` shows them")
         typer.echo(context.get_help())
         raise typer.Exit(2)
     if dry_run:

@@ -121,8 +121,11 @@ def validate(
     as_json: Json = False,
 ) -> None:
     """Check profiles, parts (in base/) and mirror sets (in mirrors/); every fault is named with its place."""
+    import os
+
     from trtllm_builder.errors import ProfileError
-    from trtllm_builder.profile.load import check_file
+    from trtllm_builder.plan.make import check_set_names
+    from trtllm_builder.profile.load import check_file, load_profile
 
     dirs = _search_path(profile_dir)
     files: list[dict[str, object]] = []
@@ -130,6 +133,8 @@ def validate(
     for path in paths:
         try:
             file, kind = check_file(path, profile_dirs=dirs)
+            if kind == "profile":
+                check_set_names(load_profile(path, profile_dirs=dirs).profile, os.environ)
             files.append({"path": str(file), "kind": kind, "valid": True, "fault": None})
             if not as_json:
                 typer.echo(f"{file}: valid ({kind})")

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from trtllm_builder.plan.request import Request
 
+# As build.jobs of a profile has it.
+_MOST_JOBS = 9999
+
 
 def make_request(
     *,
@@ -29,6 +32,11 @@ def make_request(
     from trtllm_builder.profile.load import load_profile, search_path
     from trtllm_builder.profile.names import parse_source_url
 
+    if jobs is not None and not 1 <= jobs <= _MOST_JOBS:
+        raise UsageError(f"--jobs {jobs}: expected a number from 1 to {_MOST_JOBS}", remedy="or leave it out")
+    for directory in profile_dirs or []:
+        if not directory.is_dir():
+            raise UsageError(f"--profile-dir {directory} is no directory", remedy="name one that has profiles in it")
     directories = search_path(profile_dirs or [], os.environ)
     loaded = load_profile(profile, profile_dirs=directories, overrides=overrides or [])
     request = Request(

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from trtllm_builder import canary
+from trtllm_builder.errors import ProfileError
 from trtllm_builder.patching.results import PatchPlan
-from trtllm_builder.patching.sets import check, load_set, set_dirs
+from trtllm_builder.patching.sets import check, find_sets, load_set, set_dirs
 from trtllm_builder.plan.command import cmake_options
 from trtllm_builder.plan.estimates import disk_estimate
 from trtllm_builder.plan.model import Plan
+from trtllm_builder.plan.origins import where
 from trtllm_builder.plan.request import Request
 from trtllm_builder.plan.resolve import patch_facts, resolve
 from trtllm_builder.plan.survey import Survey, take_survey
+from trtllm_builder.profile.model import Profile
 from trtllm_builder.profile.names import CANARY_URL
+from trtllm_builder.text import nearest
 from trtllm_builder.upstream.catalogue import Row, row_for
 from trtllm_builder.upstream.model import Probe
 from trtllm_builder.upstream.probe import probe
@@ -38,6 +43,7 @@ def make_plan(request: Request) -> tuple[Plan, Material]:
 
     Raises SourceError, ProfileError, PatchError and HostError as the parts do.
     """
+    check_set_names(request.loaded.profile, request.environ)
     if request.directory is not None:
         return plan_checkout(request, request.directory)
     if request.url == CANARY_URL:
@@ -68,9 +74,24 @@ def plan_checkout(
     survey = take_survey(request, row, disk_estimate(request, row).low)
     facts = patch_facts(cmake_options(profile, found)[0])
     directories = set_dirs((), request.environ)
-    patches = check([load_set(name, directories) for name in profile.patches], checkout, facts)
-    plan = resolve(request, survey, found, row, patches=patches, commit=commit, epoch=epoch)
+    sets = [load_set(name, directories) for name in profile.patches]
+    patches = check(sets, checkout, facts)
+    about = {one.name: one.description.partition(". ")[0].rstrip(".") for one in sets}
+    plan = resolve(request, survey, found, row, patches=patches, about=about, commit=commit, epoch=epoch)
     return plan, Material(request, row, found, survey, patches)
+
+
+def check_set_names(profile: Profile, environ: Mapping[str, str]) -> None:
+    """Raises ProfileError, at the profile's line, for a patch set that is nowhere."""
+    known = find_sets(set_dirs((), environ))
+    for name in profile.patches:
+        if name not in known:
+            near = nearest(name, list(known))
+            raise ProfileError(
+                f"there is no patch set `{name}`" + (f"; did you mean `{near}`?" if near else ""),
+                where=where(profile, "patches"),
+                remedy=f"the sets are: {', '.join(known) or 'none'}",
+            )
 
 
 def _row(request: Request) -> Row | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from packaging.version import Version
@@ -37,11 +38,18 @@ _UNKNOWN_CUDA = "13.0"
 
 
 def variant_label(profile: Profile, cuda: str) -> str:
-    """The local version label: what kind of build (single-device), which CUDA, which GPUs. ``sd.cu130.sm89``."""
+    """The local version label: single- or multi-device, which CUDA, which GPUs. ``sd.cu130.sm89``."""
     version = Version(cuda)
+    kind = "sd" if is_single_device(profile) else "md"
     return ".".join(
-        ["sd", f"cu{version.major}{version.minor}", *(f"sm{sm}" for sm in sorted(profile.cuda.architectures))]
+        [kind, f"cu{version.major}{version.minor}", *(f"sm{sm}" for sm in sorted(profile.cuda.architectures))]
     )
+
+
+def is_single_device(profile: Profile) -> bool:
+    """Whether CMake is told to leave multi-device code out; what upstream does without that word is with it."""
+    told = profile.build.cmake.get("ENABLE_MULTI_DEVICE")
+    return told is not None and told.value == "0"
 
 
 def patch_facts(options: tuple[Setting, ...]) -> dict[str, str]:
@@ -56,10 +64,12 @@ def resolve(
     row: Row | None,
     *,
     patches: PatchPlan | None = None,
+    about: Mapping[str, str] | None = None,
     commit: str | None = None,
     epoch: int | None = None,
 ) -> Plan:
-    """The plan. ``patches`` are the checked sets when there is a checkout; ``commit`` and ``epoch`` (its time, seconds
+    """The plan. ``patches`` are the checked sets when there is a checkout, ``about`` a sentence
+    for each; ``commit`` and ``epoch`` (its time, seconds
     since 1970) are known after fetching. Raises SourceError for an upstream without a flag that we need, and
     ProfileError where profile and checkout do not fit."""
     profile = request.loaded.profile
@@ -120,7 +130,7 @@ def resolve(
         ccache=profile.build.ccache.enabled,
         options=command.options,
         left_out=command.left_out,
-        patches=_patches(profile, patches),
+        patches=_patches(profile, patches, about or {}),
         verification=_verification(profile, probe, cuda),
         disk=disk,
         time=time_estimate(request, row),
@@ -223,13 +233,16 @@ def _path(survey: Survey, root: Path) -> str:
     return world.search_path(ours, machine)
 
 
-def _patches(profile: Profile, checked: PatchPlan | None) -> tuple[PlannedPatch, ...]:
+def _patches(profile: Profile, checked: PatchPlan | None, about: Mapping[str, str]) -> tuple[PlannedPatch, ...]:
     if checked is None:
         return tuple(
             PlannedPatch(name, "decided after fetch", f"{origin(profile, 'patches')}; needs a checkout", "")
             for name in profile.patches
         )
-    return tuple(PlannedPatch(one.name, one.status, one.reason, one.digest) for one in checked.sets)
+    return tuple(
+        PlannedPatch(one.name, one.status, "; ".join(filter(None, (about.get(one.name), one.reason))), one.digest)
+        for one in checked.sets
+    )
 
 
 def _verification(profile: Profile, probe: Probe, cuda: str) -> PlannedVerification:
@@ -255,10 +268,18 @@ def _verification(profile: Profile, probe: Probe, cuda: str) -> PlannedVerificat
 def _notes(request: Request, survey: Survey, probe: Probe) -> list[str]:
     notes = []
     profile = request.loaded.profile
+    if not is_single_device(profile):
+        notes.append("this is not a single-device build: ENABLE_MULTI_DEVICE is not off, and it needs MPI and NCCL")
+    elif "single-device" not in profile.patches:
+        notes.append("the patch set single-device is not applied: import and first use still want MPI")
     wanted = profile.build.jobs if request.jobs is None else request.jobs
     memory = survey.host.memory.allowed
     if wanted != "auto" and int(wanted) * profile.build.job_memory > memory:
-        notes.append(f"{wanted} jobs of {format_size(profile.build.job_memory)} need more memory than is free")
+        total = format_size(int(wanted) * profile.build.job_memory)
+        notes.append(
+            f"{wanted} jobs of {format_size(profile.build.job_memory)} are {total}: "
+            f"more memory than the {format_size(memory)} that are free"
+        )
     if probe.missing_submodules:
         notes.append(f"submodules that are not there yet: {', '.join(probe.missing_submodules)}")
     return notes

@@ -113,7 +113,7 @@ def _decisions(plan: Plan) -> Iterator[Row]:
     yield "TensorRT", plan.tensorrt.value, plan.tensorrt.origin
     yield "architectures", plan.architectures.value, plan.architectures.origin
     yield "GPU code", "must hold " + ", ".join("/".join(group) for group in targets.required), targets.reason
-    yield "version label", f"+{plan.label}", "single-device, CUDA, architectures"
+    yield "version label", f"+{plan.label}", "sd: single-device, md: multi-device; CUDA, architectures"
     yield "jobs", str(jobs.count), jobs.origin
     yield "", jobs.arithmetic, ""
     yield "", f"cores: {jobs.cores_source}; memory: {jobs.memory_source}", ""

@@ -85,6 +85,13 @@ def test_runpod_s_plan_says_how_to_fill_its_volume(run: Run) -> None:
     assert "--toolkitpath=/no/cuda-12.9" in out and "CUDA           absent" in out
 
 
+def test_validate_points_at_a_patch_set_that_is_none(run: Run, profile: str, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("schema: 1\nextends: canary\npatches: [single-devic]\n")
+    status, _, err = run("profiles", "validate", str(bad), profile)
+    assert status == 2 and f"{bad}:3:" in err and "did you mean `single-device`?" in err
+
+
 def test_a_script_needs_a_checkout(run: Run, profile: str) -> None:
     status, out, err = run("plan", "--profile", profile, "--format", "sh", "--source", "https://host/x.git")
     assert (status, out) == (2, "")
@@ -121,6 +128,9 @@ def test_a_script_of_a_real_tree(run: Run, profile: str, tmp_path: Path) -> None
         (("--source", "."), 4, "not a TensorRT-LLM checkout"),
         (("--set", "source.ref=release/0.15", "--source", "https://host/x.git"), 4, "prebuilt MPI-linked archives"),
         (("--jobs", "0"), 2, "greater than or equal to 1"),
+        (("--jobs", "100000"), 2, "--jobs 100000: expected a number from 1 to 9999"),
+        (("--profile-dir", "/nonexist"), 2, "--profile-dir /nonexist is no directory"),
+        (("--set", "patches=[single-devic]"), 2, "there is no patch set `single-devic`; did you mean `single-device`?"),
         (("--workspace", "/a b"), 2, "the workspace /a b has characters"),
         (("--set", "cuda.toolkit=new"), 2, "new"),
         (("--format", "yaml"), 2, "yaml"),
@@ -141,6 +151,18 @@ def test_each_mistake_has_its_sentence(
 def test_an_unknown_profile_is_not_a_traceback(run: Run) -> None:
     status, out, err = run("plan", "--profile", "canarry")
     assert (status, out) == (2, "") and "did you mean `canary`?" in err
+
+
+@pytest.mark.parametrize("words", [("--dry-run",), ("--json",), ("--jobs", "2"), ("--rebuild",)])
+def test_a_missing_profile_is_told(run: Run, words: tuple[str, ...]) -> None:
+    status, out, err = run(*words)
+    assert status == 2 and "--profile is missing" in out + err and "profiles list" in out + err
+    assert "Usage" not in out
+
+
+def test_without_any_word_help_is_shown(run: Run) -> None:
+    status, out, err = run()
+    assert status == 2 and "--profile" in out and err == ""
 
 
 def test_profile_before_the_command_is_told(run: Run) -> None:

@@ -39,6 +39,23 @@ def test_the_label_says_what_was_built(make_request: MakeRequest, architectures:
     assert variant_label(request.loaded.profile, cuda) == label
 
 
+@pytest.mark.parametrize(
+    ("override", "kind", "note"),
+    [
+        ("build.cmake.ENABLE_MULTI_DEVICE=1", "md", "this is not a single-device build"),
+        ("patches=[]", "sd", "the patch set single-device is not applied"),
+        ("build.cmake.ENABLE_MULTI_DEVICE=0", "sd", None),
+    ],
+)
+def test_a_build_that_is_not_single_device_says_so(
+    make_request: MakeRequest, make_survey: MakeSurvey, assumed: Probe, override: str, kind: str, note: str | None
+) -> None:
+    plan = resolve(make_request(overrides=(override,)), make_survey(), assumed, None)
+    assert plan.label == f"{kind}.cu130.sm89.sm90"
+    assert [one for one in plan.notes if "single-device" in one and (note is None or note not in one)] == []
+    assert note is None or any(note in one for one in plan.notes)
+
+
 def test_the_plan_follows_its_schema_and_every_value_has_an_origin(
     make_request: MakeRequest, make_survey: MakeSurvey, assumed: Probe, validate: Callable[[str, object], None]
 ) -> None:
@@ -137,7 +154,7 @@ def test_a_commit_s_time_dates_the_build(make_request: MakeRequest, make_survey:
 def test_more_jobs_than_memory_is_noted(make_request: MakeRequest, make_survey: MakeSurvey, assumed: Probe) -> None:
     plan = resolve(make_request(jobs=3), make_survey(memory=8 * 2**30), assumed, None)
     assert plan.jobs.count == 3 and plan.jobs.origin == "--jobs"
-    assert "3 jobs of 6.0 GiB need more memory than is free" in plan.notes
+    assert "3 jobs of 6.0 GiB are 18.0 GiB: more memory than the 8.0 GiB that are free" in plan.notes
     fewer = resolve(make_request(jobs=1), make_survey(memory=8 * 2**30), assumed, None)
     assert not any("memory" in note for note in fewer.notes)
 
