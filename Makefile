@@ -1,13 +1,17 @@
 # Two commands: `make canary` builds and proves the built-in canary, `make test` runs every test.
 VENV := .venv
+FIT = import os, sys, sysconfig, venv, ensurepip; sys.exit(not ((3, 10) <= sys.version_info < (3, 14) \
+	and os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h"))))
 # The first Python from 3.10 to 3.13 that runs, has venv and has headers; PYTHON=... names another.
 PYTHON ?= $(shell for one in python3 python3.13 python3.12 python3.11 python3.10; do \
-	$$one -c 'import os, sys, sysconfig, venv, ensurepip; sys.exit(not ((3, 10) <= sys.version_info < (3, 14) \
-	and os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h"))))' 2>/dev/null && echo $$one && break; done)
+	$$one -c '$(FIT)' 2>/dev/null && echo $$one && break; done)
 NEEDED = for one in git g++ make; do command -v $$one >/dev/null || missing="$$missing $$one"; done; \
-	if [ -z "$(PYTHON)" ]; then missing="$$missing python3(3.10-3.13,venv,headers)"; fi; \
+	if [ -z "$(PYTHON)" ] || ! $(PYTHON) -c '$(FIT)' 2>/dev/null; then \
+	missing="$$missing python3 (3.10 to 3.13, with venv and headers)"; fi; \
 	if [ -n "$$missing" ]; then echo "missing:$$missing" >&2; \
-	echo "as root: apt-get install -y git g++ make python3 python3-venv python3-dev" >&2; exit 3; fi
+	echo "as root: apt-get install -y git g++ make python3 python3-venv python3-dev" >&2; \
+	echo "or without root: micromamba create -y -p ~/build-tools -c conda-forge python=3.11 gxx_linux-64 git make" >&2; \
+	echo "and then: PATH=~/build-tools/bin:\$$PATH make canary" >&2; exit 3; fi
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 UV := UV_CUSTOM_COMPILE_COMMAND='make relock' uv pip compile -q --universal --generate-hashes --no-annotate --python-version 3.10
 
@@ -29,6 +33,9 @@ unit: setup-dev
 
 integration: setup-dev
 	$(VENV)/bin/python -m pytest tests/integration
+
+bench: setup-dev
+	$(VENV)/bin/python -m pytest tests/benchmarks -s
 
 conformance: setup-dev  ## Against real upstream files: UPSTREAM_TREES=DIR make conformance
 	$(VENV)/bin/python -m pytest tests/conformance -rs

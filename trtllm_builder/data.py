@@ -27,6 +27,18 @@ def config_dir(environ: Mapping[str, str] | None = None) -> Path:
     return _home(os.environ if environ is None else environ, "XDG_CONFIG_HOME", ".config")
 
 
+def own_dirs(kind: str, environ: Mapping[str, str] | None = None) -> tuple[Path, ...]:
+    """The user's own ``profiles`` or ``patches``; none where we may not look, as with another user's HOME."""
+    directory = config_dir(environ) / kind
+    try:
+        directory.stat()
+    except PermissionError:
+        return ()
+    except OSError:
+        return (directory,)
+    return (directory,) if os.access(directory, os.R_OK | os.X_OK, effective_ids=True) else ()
+
+
 def data_dir(environ: Mapping[str, str] | None = None) -> Path:
     """Tools that we install live here, one directory a lock digest."""
     return _home(os.environ if environ is None else environ, "XDG_DATA_HOME", ".local/share")

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from trtllm_builder.data import config_dir, shipped
+from trtllm_builder.data import own_dirs, shipped
 from trtllm_builder.errors import ProfileError, UsageError, Where
 from trtllm_builder.patching.model import Diff, FileEnsure, Operation, PatchFile, When
 from trtllm_builder.profile.marks import List, Map, read_map, shown
@@ -36,7 +36,7 @@ class PatchSet:
 
 def set_dirs(extra: Sequence[Path] = (), environ: Mapping[str, str] | None = None) -> tuple[Path, ...]:
     """Where sets are looked for: the given directories, the user's own, the shipped ones."""
-    return (*extra, config_dir(environ) / "patches", shipped("patches"))
+    return (*extra, *own_dirs("patches", environ), shipped("patches"))
 
 
 def find_sets(dirs: Sequence[Path]) -> dict[str, Path]:

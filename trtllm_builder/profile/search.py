@@ -27,7 +27,7 @@ class Found:
 
 def search_path(cli_dirs: Sequence[Path], environ: Mapping[str, str]) -> list[Path]:
     """``--profile-dir`` first, then the user's own directory, then ours; never the current directory."""
-    return [*cli_dirs, data.config_dir(environ) / "profiles", data.shipped("profiles")]
+    return [*cli_dirs, *data.own_dirs("profiles", environ), data.shipped("profiles")]
 
 
 def is_path(text: str) -> bool:

@@ -69,7 +69,8 @@ class Cache:
         # git writes a pack under this name while it arrives.
         with watched(self.path / "objects" / "pack", "tmp_pack_*", f"fetching from {url.shown}", self.log):
             done = self.git.run(*words, directory=self.path, url=url, timeout=timeout, lock=self.lock)
-        return None if done.ok else classify(done, f"fetching {refspec.partition(':')[0].lstrip('+')} from {url.shown}")
+        doing = f"fetching {refspec.partition(':')[0].lstrip('+')} from {url.shown}"
+        return None if done.ok else classify(done, doing, secret=bool(url.secret))
 
     def remember(self, server: str, ref: str, commit: str) -> None:
         """Keeps what ``ref`` was on ``server``, for work without a network."""

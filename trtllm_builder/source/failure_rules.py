@@ -46,6 +46,23 @@ def _rule(kind: Kind, *phrases: str, says: str, remedy: str) -> Rule:
     return Rule(kind, re.compile("|".join(phrases), re.IGNORECASE), says, remedy)
 
 
+ASKS = _rule(
+    "credentials",
+    r"could not read (?:username|password)",
+    says="the server asks for credentials: the repository is private, or it does not exist",
+    remedy="check the URL; for a private one give https://USER:TOKEN@... (kept out of logs and records) or ssh",
+)
+REFUSES = _rule(
+    "credentials",
+    r"authentication failed",
+    r"returned error: 40[13]",
+    r"access denied",
+    r"invalid credentials",
+    r"permission denied \((?:[\w-]+,?)+\)",
+    says="the server did not accept the credentials",
+    remedy="check the token or key, and that it may read this repository",
+)
+
 # The first match counts: a full disk also makes git say that an index is corrupt and that the remote hung up.
 RULES = (
     _rule(
@@ -66,22 +83,8 @@ RULES = (
         says="no trusted TLS connection to the server could be made",
         remedy="check the clock and the CA bundle (SSL_CERT_FILE or GIT_SSL_CAINFO name another one)",
     ),
-    _rule(
-        "credentials",
-        r"could not read (?:username|password)",
-        says="the server asks for credentials: the repository is private, or it does not exist",
-        remedy="check the URL; for a private one give https://USER:TOKEN@... (kept out of logs and records) or ssh",
-    ),
-    _rule(
-        "credentials",
-        r"authentication failed",
-        r"returned error: 40[13]",
-        r"access denied",
-        r"invalid credentials",
-        r"permission denied \((?:[\w-]+,?)+\)",
-        says="the server did not accept the credentials",
-        remedy="check the token or key, and that it may read this repository",
-    ),
+    ASKS,
+    REFUSES,
     _rule(
         "credentials",
         r"host key verification failed",

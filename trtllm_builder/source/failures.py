@@ -8,7 +8,17 @@ from contextlib import contextmanager
 
 from trtllm_builder.errors import BuilderError, SourceError
 from trtllm_builder.process import Completed
-from trtllm_builder.source.failure_rules import AGAIN, CHECK_COMMIT, FREE_SPACE, OWNERS, RULES, Kind, Rule
+from trtllm_builder.source.failure_rules import (
+    AGAIN,
+    ASKS,
+    CHECK_COMMIT,
+    FREE_SPACE,
+    OWNERS,
+    REFUSES,
+    RULES,
+    Kind,
+    Rule,
+)
 from trtllm_builder.text import clean, redact
 
 _TRANSIENT = frozenset({"no-network", "interrupted-transfer", "server"})
@@ -40,11 +50,11 @@ class TransportError(SourceError):
         return self.kind in _DEFINITE
 
 
-def classify(completed: Completed, doing: str) -> TransportError:
+def classify(completed: Completed, doing: str, *, secret: bool = False) -> TransportError:
     """The error for a failed git. ``doing`` begins its sentence: "fetching main from https://...".
 
-    What the server wrote (``remote: ...``, ``remote error: ...``) can only mean failures of the server's: anyone can
-    write "no space left" there.
+    With ``secret`` git had credentials to show. What the server wrote (``remote: ...``, ``remote error: ...``) can only
+    mean failures of the server's: anyone can write "no space left" there.
     """
     if completed.timed_out:
         return TransportError("deadline", f"{doing} did not finish in the time it was given", remedy=AGAIN)
@@ -57,6 +67,9 @@ def classify(completed: Completed, doing: str) -> TransportError:
         found = _match(theirs, tuple(rule for rule in RULES if rule.kind in _SERVERS_OWN)) or found
     if found:
         rule, words = found
+        if secret and rule is ASKS:
+            # git asks for others when the server turned down those that it had.
+            rule = REFUSES
         return TransportError(rule.kind, f"{doing} failed: {rule.sentence} (git: {words})", remedy=rule.remedy)
     words = _line_at(f"{theirs}\n{ours}", 0) or f"exit status {completed.returncode}"
     return TransportError("other", f"{doing} failed (git: {words})", remedy=AGAIN)

@@ -135,7 +135,7 @@ class Servers:
             what = f"{server.url.shown} did not answer within {ANSWER_WITHIN:.0f} s"
             raise TransportError("no-network", what, remedy="check the network, or name a mirror in the profile")
         if not done.ok:
-            raise classify(done, f"asking {server.url.shown}")
+            raise classify(done, f"asking {server.url.shown}", secret=bool(server.url.secret))
         return parse_listing(done.stdout)
 
     def first(self, url: Url, action: Callable[[Server], T], what: str) -> T:

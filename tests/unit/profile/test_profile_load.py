@@ -297,3 +297,22 @@ def test_the_name_of_a_file_becomes_a_safe_name(tmp_path: Path) -> None:
     path = tmp_path / "my profile;x.yaml"
     path.write_text(WHOLE)
     assert load([], str(path)).profile.name == "my-profile-x"
+
+
+def test_a_directory_that_we_may_not_look_into_is_none(tmp_path: Path) -> None:
+    import os
+
+    from trtllm_builder.profile.search import search_path
+
+    ours = tmp_path / "trtllm-builder/profiles"
+    ours.mkdir(parents=True)
+    world = {"XDG_CONFIG_HOME": str(tmp_path)}
+    assert ours in search_path([], world)
+    ours.parent.chmod(0)
+    uid = os.geteuid()
+    try:
+        os.seteuid(65534 if uid == 0 else uid)
+        assert ours not in search_path([], world)
+    finally:
+        os.seteuid(uid)
+        ours.parent.chmod(0o700)

@@ -99,3 +99,11 @@ def test_our_own_failures(number: int, kind: str) -> None:
 def test_an_oserror_in_the_block_becomes_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(TransportError, match="reading it failed"), os_errors("reading it"):
         (tmp_path / "nothing").read_text()
+
+
+@pytest.mark.parametrize(
+    ("secret", "says"), [(False, "asks for credentials"), (True, "did not accept the credentials")]
+)
+def test_credentials_that_were_sent_were_not_accepted(secret: bool, says: str) -> None:
+    words = "fatal: could not read Username for 'https://host': terminal prompts disabled"
+    assert says in classify(Completed(("git",), 128, "", words, False), "asking x", secret=secret).what
