@@ -28,19 +28,23 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
 ) -> None:
     """Audit a wheel: archive, GPU code, what it links, and with --import whether it can be used. Exit 7 if it fails."""
-    from trtllm_builder.verify.audit import audit
-    from trtllm_builder.verify.cuobjdump import find_cuobjdump
+    from trtllm_builder.build.signals import interruptible
+    from trtllm_builder.errors import Interrupted, VerifyError
+    from trtllm_builder.verify.audit import audit, require_file
     from trtllm_builder.verify.expect import for_stranger
     from trtllm_builder.verify.verdict import make_report, try_stranger
 
+    require_file(wheel)
     expectation = for_stranger(wheel.name, arch or ())
-    found = audit(
-        wheel,
-        expectation,
-        cuobjdump=find_cuobjdump(os.environ) if cross_check else None,
-        cross_check=cross_check,
-    )
-    smoke = try_stranger(found, python or Path(sys.executable), os.environ) if run_import else None
+    tool = _cuobjdump() if cross_check else None
+    try:
+        with interruptible():
+            found = audit(wheel, expectation, cuobjdump=tool, cross_check=cross_check)
+            smoke = try_stranger(found, python or Path(sys.executable), os.environ) if run_import else None
+    except Interrupted as stop:
+        raise Interrupted(
+            stop.what, signal=stop.signal, remedy="nothing was kept; the same command starts anew"
+        ) from None
     report = make_report(found, smoke, expectation, why_no_smoke="not asked for: give --import to run the wheel's code")
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=2))
@@ -48,6 +52,21 @@ def verify(
         for line in report.lines(verbose=verbose):
             typer.echo(line)
     if not report.passed:
-        from trtllm_builder.errors import VerifyError
-
         raise typer.Exit(VerifyError.exit_code)
+
+
+def _cuobjdump() -> Path:
+    """Ours, whose version is known, before any other; HostError when there is none."""
+    from trtllm_builder.data import data_dir
+    from trtllm_builder.errors import HostError
+    from trtllm_builder.tools.install import installed
+    from trtllm_builder.verify.cuobjdump import find_cuobjdump
+
+    found = installed("cuobjdump", data_dir(os.environ)) or find_cuobjdump(os.environ)
+    if found is None:
+        raise HostError(
+            "--cross-check needs NVIDIA's cuobjdump, and there is none here",
+            remedy="run: python -m pip install nvidia-cuda-cuobjdump in trtllm-build's own environment, "
+            "or put the bin directory of a CUDA toolkit on PATH",
+        )
+    return found

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ from typing import BinaryIO
 from packaging.version import InvalidVersion, Version
 
 from trtllm_builder.binary.wheel import Limits, Wheel, WheelError, read_wheel
-from trtllm_builder.errors import VerifyError
+from trtllm_builder.errors import UsageError, VerifyError
 from trtllm_builder.units import format_size
 from trtllm_builder.verify.checks import Check, judged, skipped
 from trtllm_builder.verify.cuobjdump import SecondOpinion, ask
@@ -31,6 +33,21 @@ class Audit:
     wheel: Wheel
     libraries: tuple[Library, ...]
     checks: tuple[Check, ...]
+
+
+def require_file(wheel: Path) -> None:
+    """Raises UsageError, before anything is read, for what cannot be a wheel: reading a pipe would never end."""
+    remedy = "Give the path of a .whl file."
+    try:
+        mode = wheel.stat().st_mode
+    except OSError as error:
+        raise UsageError(f"{wheel} cannot be read: {(error.strerror or str(error)).lower()}", remedy=remedy) from error
+    if not stat.S_ISREG(mode):
+        kinds = ((stat.S_ISDIR, "directory"), (stat.S_ISFIFO, "pipe"), (stat.S_ISSOCK, "socket"))
+        kind = next((name for test, name in kinds if test(mode)), "device")
+        raise UsageError(f"{wheel} is a {kind}, not a file", remedy=remedy)
+    if not os.access(wheel, os.R_OK):
+        raise UsageError(f"{wheel} may not be read by this user", remedy="Change its permissions, or copy it.")
 
 
 def audit(
