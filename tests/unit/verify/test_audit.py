@@ -9,6 +9,7 @@ import pytest
 
 from trtllm_builder.binary.fatbin import read_fatbin
 from trtllm_builder.errors import UsageError, VerifyError
+from trtllm_builder.verify.aside import keep_aside
 from trtllm_builder.verify.audit import Audit, audit
 from trtllm_builder.verify.checks import Check
 from trtllm_builder.verify.expect import Expectation, for_stranger, required_groups
@@ -183,12 +184,16 @@ def test_architectures_as_people_write_them() -> None:
             required_groups([text])
 
 
-def test_a_rejected_wheel_has_a_name_nobody_installs(make_wheel: MakeWheel) -> None:
+def test_a_rejected_wheel_has_a_name_nobody_installs(make_wheel: MakeWheel, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    wheel = make_wheel()
+    good = out / wheel.name
+    good.write_bytes(b"an earlier, good one")
     for _ in range(2):  # the second replaces the first
-        wheel = make_wheel()
-        aside = kept_aside(wheel)
-        assert aside.name == wheel.name + ".rejected"
-        assert list(aside.parent.iterdir()) == [aside]
+        aside = keep_aside(wheel, out)
+        assert aside.name == wheel.name + ".rejected" and aside.read_bytes() == wheel.read_bytes()
+        assert sorted(out.iterdir()) == [good, aside] and good.read_bytes() == b"an earlier, good one"
 
 
 ELF, PTX = 'echo "ELF file    1: x.1.{}.cubin"', 'echo "PTX file    1: x.1.{}.ptx"'
