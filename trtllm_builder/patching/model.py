@@ -219,11 +219,14 @@ class PythonRemoveElements(Base):
 
 
 class PythonRetargetImport(Base):
-    """Every ``from MODULE import NAME`` in these files takes NAME from ``to``; imports under ``guarded_by`` stay."""
+    """Every ``from MODULE import NAME`` in these files takes NAME from ``to``; imports under ``guarded_by`` stay.
+
+    Another import of these packages that runs with its file's own is a misfit, except in ``scripts``."""
 
     op: Literal["python.retarget_import"]
     files: Paths
     except_: Annotated[tuple[Path, ...], BeforeValidator(_listed)] = Field((), alias="except")
+    scripts: Annotated[tuple[Path, ...], BeforeValidator(_listed)] = ()
     modules: dict[Name, Names]
     to: Name
     guarded_by: Name | None = None

@@ -124,9 +124,13 @@ def _everywhere(
 ) -> list[_Look]:
     if isinstance(operation, model.PythonRetargetImport):
         modules, left_out = [*operation.modules, operation.to], operation.except_
+        modules += sorted({module.partition(".")[0] for module in operation.modules})
     else:
         modules, left_out = [operation.module], ()
     looks = []
+    for link in [link for pattern in operation.files for link in tree.stray_links(pattern)]:
+        what = f"{link} is a symbolic link to what is not among the files of this operation; it was not opened"
+        raise _error(operation, patch, tree, what, Where(str(tree.root / link)))
     for path in sorted({path for pattern in operation.files for path in tree.glob(pattern)} - {*left_out}):
         file = tree.read(path)
         if file.data is not None and any(_may_import(file.data, path, module) for module in modules):

@@ -13,7 +13,9 @@ from trtllm_builder.patching.edited import Edited, Misfit
 from trtllm_builder.patching.model import PythonAddImport, PythonRetargetImport, PythonTolerateImport
 from trtllm_builder.patching.python_tree import Code, Scope, parse
 from trtllm_builder.patching.snippets import dotted, parse_expression, parse_statements
+from trtllm_builder.patching.tree import matches
 
+_BY_NAME = ("import_module", "__import__")
 _MISSING = ("ImportError", "ModuleNotFoundError", "Exception", "BaseException")
 
 
@@ -65,6 +67,8 @@ def retarget(text: str, path: str, operation: PythonRetargetImport) -> Edited:
                 raise Misfit(what, code.line(one.node))
             todo += 1
             code.replace_node(one.node, one.node.with_changes(module=target, relative=()))
+    if not any(matches(path, pattern) for pattern in operation.scripts):
+        _refuse_others(code, path, operation)
     return Edited(code.text(), todo, done)
 
 
@@ -107,6 +111,37 @@ def add(text: str, path: str, operation: PythonAddImport) -> Edited:
     return Edited(code.text(), 1, 0)
 
 
+def _refuse_others(code: Code, path: str, operation: PythonRetargetImport) -> None:
+    """Raises Misfit for what imports these packages with the file in any other way, which would pass unseen."""
+    packages = {module.partition(".")[0] for module in operation.modules}
+    found: list[tuple[cst.CSTNode, str, Scope]] = []
+    for one in imports(code, path):
+        plain = isinstance(one.node, cst.Import)
+        if not (isinstance(one.node, cst.ImportFrom) and one.modules[0] in operation.modules):
+            found += [(one.node, module, one.scope) for module in one.modules if plain or module != operation.to]
+
+    def visit(node: cst.CSTNode, scope: Scope) -> bool:
+        if isinstance(node, cst.Call) and node.args and dotted(node.func).rpartition(".")[2] in _BY_NAME:
+            value = node.args[0].value
+            name = value.evaluated_value if isinstance(value, (cst.SimpleString, cst.ConcatenatedString)) else None
+            if isinstance(name, str):
+                found.append((node, name, scope))
+        return True
+
+    code.walk(visit)
+    for node, module, scope in found:
+        if module.partition(".")[0] in packages and at_import_time(scope) and not _optional(node, scope, operation):
+            package = module.partition(".")[0]
+            raise Misfit(f"an import of {package} in a shape this set does not know", code.line(node))
+
+
+def _optional(node: cst.CSTNode, scope: Scope, operation: PythonRetargetImport) -> bool:
+    chain = [*scope.above, node]
+    return any(_only_if(chain, name) for name in (operation.guarded_by, "TYPE_CHECKING")) or any(
+        _catches(above) and below is above.body for above, below in pairwise(chain) if isinstance(above, cst.Try)
+    )
+
+
 def _module(node: cst.ImportFrom, package: Sequence[str]) -> str:
     name = dotted(node.module)
     if not node.relative:
@@ -121,7 +156,10 @@ def _taken(node: cst.ImportFrom) -> tuple[str, ...]:
 
 def _guarded(one: Import, name: str | None) -> bool:
     """Whether the import runs only where ``name`` is true: it stands in the body of an ``if`` that asks for it."""
-    chain = [*one.scope.above, one.node]
+    return _only_if([*one.scope.above, one.node], name)
+
+
+def _only_if(chain: Sequence[cst.CSTNode], name: str | None) -> bool:
     for above, below in pairwise(chain):
         if isinstance(above, cst.If) and below is above.body and name in _words(above.test):
             return True

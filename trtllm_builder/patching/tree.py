@@ -91,6 +91,22 @@ class Tree:
         ours = {path for path in [*self.overlay, *self._base] if form.fullmatch(path)}
         return tuple(sorted({*self._names[pattern], *ours}))
 
+    def stray_links(self, pattern: str) -> tuple[str, ...]:
+        """Links that match, or are directories of matches, and lead to what :meth:`glob` does not give."""
+        files = set(self.glob(pattern))
+        found = []
+        for directory, names, leaves in os.walk(self.root / pattern.split("*", 1)[0].rpartition("/")[0]):
+            names[:] = sorted(name for name in names if name != ".git")
+            for name in [*names, *leaves]:
+                full = Path(directory, name)
+                if not full.is_symlink() or not full.exists():
+                    continue
+                path, real = full.relative_to(self.root).as_posix(), full.resolve()
+                inside = real.relative_to(self.root).as_posix() if real.is_relative_to(self.root) else None
+                if (inside is None) if real.is_dir() else (matches(path, pattern) and inside not in files):
+                    found.append(path)
+        return tuple(sorted(found))
+
     def _walk(self, below: str) -> Iterator[str]:
         def unreadable(error: OSError) -> None:
             if isinstance(error, (FileNotFoundError, NotADirectoryError)):
@@ -129,6 +145,11 @@ class Tree:
         if len(data) > MAX_BYTES:
             raise PatchError(f"the file is larger than {MAX_BYTES:,} bytes", where=Where(str(full)))
         return File(name, data, stat.S_IMODE(facts.st_mode))
+
+
+def matches(path: str, pattern: str) -> bool:
+    """Whether ``path`` is one that :meth:`Tree.glob` would give for ``pattern``."""
+    return re.fullmatch(_regex(pattern), path) is not None
 
 
 def _regex(pattern: str) -> str:
