@@ -13,7 +13,7 @@ _ESCAPES = re.compile(
 )
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 # A password may hold an apostrophe (RFC 3986, "sub-delims"), never a double quote.
-_CREDENTIALS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^\s/@\"<>]*(?:@[^\s/@\"<>]*)*@")
+_CREDENTIALS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,40}://)[^\s/@\"<>]*(?:@[^\s/@\"<>]*)*@")
 _QUERY_SECRETS = re.compile(r"(?i)([?&](?:[\w-]*(?:token|secret|password|signature|key|auth)[\w-]*)=)[^&\s'\"#]+")
 
 

@@ -18,7 +18,6 @@ from trtllm_builder.repro.wheel_writer import normalise, sha256_of
 from trtllm_builder.units import format_size
 from trtllm_builder.verify.aside import keep_aside
 from trtllm_builder.verify.audit import audit
-from trtllm_builder.verify.checks import Check
 from trtllm_builder.verify.environment import installer_environment
 from trtllm_builder.verify.expect import Expectation
 from trtllm_builder.verify.report import Report
@@ -101,17 +100,12 @@ def do_verify(run: Run) -> Json:
     if not report.passed:
         kept = _keep_aside(run, wheel, report)
         raise VerifyError(
-            f"the wheel is not what was asked for: {'; '.join(_fault(one) for one in report.failed if one.fatal)}",
+            f"the wheel is not what was asked for: {'; '.join(report.faults)}",
             remedy=f"it is kept as {kept}; the report beside it says what to do",
         )
     for check in report.failed:
-        run.observer.note(f"{check.id}: {check.title}")
+        run.observer.note(f"{check.id}: {check.fault}")
     return {"report": report.to_json(), "lines": report.lines()}
-
-
-def _fault(check: Check) -> str:
-    """What was found in place of what the check's title says."""
-    return f"{check.id}: {check.evidence[0] if check.evidence else f'not so: {check.title}'}"
 
 
 def _keep_aside(run: Run, wheel: Path, report: Report) -> Path:

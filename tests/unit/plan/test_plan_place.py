@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from trtllm_builder.host.disk import Disk
 from trtllm_builder.plan import survey
 from trtllm_builder.plan.request import Request
 from trtllm_builder.plan.survey import Place, take_survey
+
+WORKSPACE = f"mine-py{sys.version_info.major}.{sys.version_info.minor}"
 
 GB = 10**9
 Choose = Callable[..., Place]
@@ -42,7 +45,7 @@ def choose(make_request: Callable[..., Request], monkeypatch: pytest.MonkeyPatch
 
 def test_the_first_with_room(choose: Choose, tmp_path: Path) -> None:
     place = choose({"a": 50 * GB, "b": 90 * GB})
-    assert place.root == tmp_path / "a/trtllm-builder/workspaces/mine"
+    assert place.root == tmp_path / "a/trtllm-builder/workspaces" / WORKSPACE
     assert place.caches == tmp_path / "a/trtllm-builder"
     assert place.why == f"--set: {tmp_path}/a, 46.6 GiB free"
 
@@ -54,7 +57,7 @@ def test_one_that_is_not_there_or_full_or_read_only_is_passed_over(choose: Choos
 
 
 def test_a_workspace_that_was_begun_is_gone_on_with_whatever_the_room(choose: Choose, tmp_path: Path) -> None:
-    begun = tmp_path / "a/trtllm-builder/workspaces/mine"
+    begun = tmp_path / "a/trtllm-builder/workspaces" / WORKSPACE
     begun.mkdir(parents=True)
     (begun / "journal.jsonl").touch()
     assert choose({"a": GB, "b": 90 * GB}).root == begun

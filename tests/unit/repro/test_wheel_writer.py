@@ -41,9 +41,7 @@ def test_order_times_and_small_mode_bits_do_not_matter(tmp_path: Path) -> None:
 
 
 def test_record_is_made_from_what_is_inside_and_stands_last(tmp_path: Path) -> None:
-    result = normalise(
-        toy(tmp_path / "pkg-1-py3-none-any.whl", list(FILES), 2000, 0o755), tmp_path / "x", epoch=0
-    )
+    result = normalise(toy(tmp_path / "pkg-1-py3-none-any.whl", list(FILES), 2000, 0o755), tmp_path / "x", epoch=0)
     with zipfile.ZipFile(result.path) as archive:
         names = archive.namelist()
         rows = list(csv.reader(io.StringIO(archive.read("pkg-1.dist-info/RECORD").decode())))
