@@ -13,6 +13,7 @@ import errno
 import hashlib
 import io
 import stat
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -29,6 +30,9 @@ _CHUNK = 1 << 20
 _TEXT_LIMIT = 64 << 20  # RECORD and METADATA: far more than any real one
 _STRONG = ("sha256", "sha384", "sha512")
 _UNSIGNED = ("RECORD.jws", "RECORD.p7s")
+
+# What zipfile raises over damaged bytes: most of these by intent, IndexError, struct.error and ValueError by accident.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, IndexError, ValueError)
 
 
 class WheelError(ValueError):
@@ -112,7 +116,7 @@ def read_wheel(path: Path, *, visit: Visitor | None = None, limits: Limits | Non
     try:
         with zipfile.ZipFile(path) as archive:
             reader.read(archive)
-    except (zipfile.BadZipFile, EOFError, UnicodeDecodeError, NotImplementedError) as error:
+    except _DAMAGE as error:
         raise WheelError(f"{path.name} is no readable zip archive: {error}") from error
     name = version = build = ""
     tags: frozenset[Tag] = frozenset()
@@ -177,7 +181,7 @@ class _Reader:
         try:
             with archive.open(name) as stream:
                 data = stream.read(_TEXT_LIMIT + 1)
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError) as error:
+        except (*_DAMAGE, OSError) as error:
             self.find("unreadable", name, str(error))
             return None
         if len(data) > _TEXT_LIMIT:
@@ -242,7 +246,7 @@ class _Reader:
                     if elf and self.visit:
                         copy.flush()
                         self.visit(name, copy)
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        except _DAMAGE as error:
             self.find("unreadable", name, str(error) or type(error).__name__)
         except OSError as error:
             # zipfile seeks to wherever a damaged directory points, to before the beginning of the file too.
