@@ -16,6 +16,7 @@ from trtllm_builder.patching.results import Change
 from trtllm_builder.patching.tree import relative_path
 
 _HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
+_EXECUTABLE = "100755"
 _NO_NEWLINE = "\\ No newline at end of file"
 _UNWANTED = ("rename ", "copy ", "old mode ", "new mode ", "deleted file mode ", "GIT binary patch", "Binary files ")
 
@@ -33,10 +34,11 @@ class Hunk:
 
 @dataclass(frozen=True)
 class FileDiff:
-    """The hunks of one file, by its path in the tree; ``creates`` when there was none before."""
+    """The hunks of one file, by its path in the tree; ``creates`` when there was none before, maybe ``executable``."""
 
     path: str
     creates: bool
+    executable: bool
     hunks: tuple[Hunk, ...]
 
 
@@ -45,8 +47,14 @@ def parse_diff(text: str) -> list[FileDiff]:
     lines = _lines(text)
     found: list[FileDiff] = []
     index = 0
+    mode = ""
     while index < len(lines):
         line = lines[index]
+        if line.startswith("new file mode "):
+            mode = line.split()[-1]
+            if mode not in ("100644", _EXECUTABLE):
+                what = "a symbolic link" if mode == "120000" else f"of mode {mode}"
+                raise Misfit(f"the diff makes a file that is {what}; only regular files are made", index + 1)
         if line.startswith(_UNWANTED):
             raise Misfit(f"`{line.split()[0]}` is not for a patch set: it may change the text of files only", index + 1)
         if not line.startswith("--- "):
@@ -69,7 +77,8 @@ def parse_diff(text: str) -> list[FileDiff]:
             raise Misfit(f"no hunk for {path}", index)
         if path in [one.path for one in found]:
             raise Misfit(f"{path} stands twice", index)
-        found.append(FileDiff(path, creates, tuple(hunks)))
+        found.append(FileDiff(path, creates, creates and mode == _EXECUTABLE, tuple(hunks)))
+        mode = ""
     if not found:
         raise Misfit("there is no unified diff in this file")
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from trtllm_builder.errors import PatchError, Where
@@ -179,6 +179,8 @@ def _diff(operation: model.Diff, patch: PatchSet, tree: Tree) -> list[_Look]:
     looks = []
     for part in parts:
         file = tree.read(part.path)
+        if part.executable and file.data is None:
+            file = replace(file, mode=0o755)
         # Byte by byte: a diff says what the ends of its lines are.
         text = file.data.decode("utf-8", "surrogateescape") if file.data is not None else None
         try:

@@ -12,6 +12,10 @@ from pathlib import Path, PurePosixPath
 from trtllm_builder.errors import PatchError, UsageError, Where
 from trtllm_builder.patching.results import Change
 
+# Where an apply keeps its files: in the tree, so that a rename never crosses a file system; removed at the end, or by
+# the next apply after a kill.
+STAGING = ".trtllm-builder-patch"
+_RESERVED = (".git", STAGING)
 MAX_BYTES = 20_000_000
 _NEW_MODE = 0o644
 # What needs no quoting in a diff.
@@ -32,7 +36,7 @@ def relative_path(text: str) -> str:
     path = PurePosixPath(text)
     if not text or path.is_absolute() or ".." in path.parts or path == PurePosixPath("."):
         raise ValueError("expected a path inside the tree, without `..`")
-    if not _PLAIN.fullmatch(text) or text.startswith("-") or path.parts[0] == ".git":
+    if not _PLAIN.fullmatch(text) or text.startswith("-") or any(part.lower() in _RESERVED for part in path.parts):
         raise ValueError("this path is not allowed here")
     return str(path)
 

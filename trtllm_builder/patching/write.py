@@ -14,10 +14,7 @@ from pathlib import Path
 
 from trtllm_builder.errors import HostError, PatchError, Where
 from trtllm_builder.patching.results import Change
-from trtllm_builder.patching.tree import Tree
-
-# In the tree, so that a rename never crosses a file system; removed at the end, or by the next apply after a kill.
-STAGING = ".trtllm-builder-patch"
+from trtllm_builder.patching.tree import STAGING, Tree
 
 
 def write_all(tree: Path, changes: Sequence[Change], rename: Callable[[Path, Path], None] = os.replace) -> None:

@@ -3,14 +3,17 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trtllm_builder.patching import sets
 from trtllm_builder.patching.diffs import apply_diff, make_diff, parse_diff
 from trtllm_builder.patching.edited import Edited, Misfit
 from trtllm_builder.patching.results import Change
+from trtllm_builder.patching.tree import relative_path
 
 LINE = st.text(st.characters(codec="utf-8", exclude_characters="\n"), max_size=6)
 TEXT = st.lists(
@@ -132,3 +135,19 @@ def test_a_missing_file_is_a_misfit() -> None:
     (diff,) = parse_diff("--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n")
     with pytest.raises(Misfit, match="not there"):
         apply_diff(None, diff)
+
+
+def test_a_new_files_mode_is_the_diffs(make_tree: Any, make_set: Any) -> None:
+    head = "diff --git a/run.sh b/run.sh\nnew file mode {}\n--- /dev/null\n+++ b/run.sh\n@@ -0,0 +1 @@\n+true\n"
+    tree = make_tree({})
+    patch = make_set("- {id: d, why: w, op: diff, from: x.diff}\n", {"x.diff": head.format(100755)})
+    sets.apply(sets.check([patch], tree), tree)
+    assert (tree / "run.sh").stat().st_mode & 0o777 == 0o755
+    with pytest.raises(Misfit, match="symbolic link"):
+        parse_diff(head.format(120000))
+
+
+@pytest.mark.parametrize("path", ["a/.git/config", ".GIT/config", ".trtllm-builder-patch/0.new"])
+def test_a_reserved_path_is_refused(path: str) -> None:
+    with pytest.raises(ValueError, match="not allowed"):
+        relative_path(path)

@@ -9,7 +9,8 @@ import pytest
 
 from trtllm_builder.errors import HostError, PatchError
 from trtllm_builder.patching.results import Change
-from trtllm_builder.patching.write import STAGING, write_all
+from trtllm_builder.patching.tree import STAGING
+from trtllm_builder.patching.write import write_all
 
 CHANGES = (
     Change("a.txt", b"old a\n", b"new a\n", 0o640),
