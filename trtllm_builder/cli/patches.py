@@ -37,10 +37,24 @@ Diff = Annotated[bool, typer.Option("--diff", help="Only the unified diff, for g
 @app.command("list")
 def list_sets(patch_dir: Dirs = [], as_json: Json = False) -> None:  # noqa: B006
     """Which patch sets there are, and where each is found."""
+    from trtllm_builder.errors import BuilderError, ProfileError
     from trtllm_builder.patching.sets import find_sets, load_set, set_dirs
 
     dirs = set_dirs(patch_dir)
-    found = [load_set(name, dirs) for name in find_sets(dirs)]
+    found, faults = [], []
+    for name in find_sets(dirs):
+        try:
+            found.append(load_set(name, dirs))
+        except BuilderError as fault:
+            faults.append(fault)
+    _show_sets(found, as_json)
+    if faults:
+        raise ProfileError(
+            faults[0].what, remedy=faults[0].remedy, where=faults[0].where, others=tuple(faults[1:])
+        ) from None
+
+
+def _show_sets(found: list[PatchSet], as_json: bool) -> None:
     if as_json:
         sets = [
             {"name": one.name, "path": str(one.path), "digest": one.digest, "description": one.description}

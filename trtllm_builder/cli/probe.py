@@ -61,7 +61,10 @@ def _lines(found: Probe) -> Iterator[str]:
     for note in found.notes:
         yield f"note: {note}"
     yield ""
-    if found.refusal() is None:
+    unread = [note for note in found.notes if "not looked into" in note]
+    if found.refusal() is None and unread:
+        yield f"verdict: not known: {len(unread)} of the files that decide could not be read (see the notes)"
+    elif found.refusal() is None:
         yield "verdict: nothing speaks against a single-device build"
     else:
         yield "verdict: cannot be built single-device"

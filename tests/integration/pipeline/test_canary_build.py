@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,11 @@ pytestmark = pytest.mark.integration
 LABEL = "0.0.0+canary.sd.cu130.sm89"
 
 
-def test_the_whole_way_and_a_second_time(builder: Any) -> None:
+def test_the_whole_way_and_a_second_time(builder: Any, validate: Callable[[str, object], None]) -> None:
     events = builder.events()
+    for event in events:
+        validate("build-events", event)
+    validate("record", builder.record)
     stages = [event["stage"] for event in events if event["event"] == "stage" and event["state"] != "begun"]
     assert stages == ["preflight", "tools", "fetch", "patch", "compile", "normalise", "verify", "record"]
     finished = events[-1]
