@@ -15,6 +15,7 @@ from trtllm_builder import __version__
 from trtllm_builder.cli import build as build_command
 from trtllm_builder.cli import patches, plan, probe, profiles, verify
 from trtllm_builder.cli.output import open_missing_streams, silence
+from trtllm_builder.cli.request import make_request
 from trtllm_builder.errors import BuilderError, HostError, Interrupted, UsageError
 from trtllm_builder.text import clean, redact
 
@@ -75,29 +76,19 @@ def root(
             raise UsageError("--profile is missing", remedy="`trtllm-build profiles list` shows them")
         typer.echo(context.get_help())
         raise typer.Exit(2)
-    if dry_run:
-        plan.plan(
-            profile=profile,
-            source=source,
-            workspace=workspace,
-            out=out,
-            overrides=overrides,
-            jobs=jobs,
-            as_json=as_json,
-            profile_dirs=profile_dirs,
-        )
-        return
-    build_command.build(
+    request = make_request(
         profile=profile,
         source=source,
         workspace=workspace,
         out=out,
-        overrides=overrides or [],
+        overrides=overrides,
         jobs=jobs,
-        rebuild=rebuild,
-        as_json=as_json,
-        profile_dirs=profile_dirs or [],
+        profile_dirs=profile_dirs,
     )
+    if dry_run:
+        plan.show_plan(request, "json" if as_json else "text")
+    else:
+        build_command.build(request, rebuild=rebuild, as_json=as_json)
 
 
 def _report(error: BuilderError, as_json: bool) -> None:

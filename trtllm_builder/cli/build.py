@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trtllm_builder.cli.output import say
-from trtllm_builder.cli.request import make_request
+
+if TYPE_CHECKING:
+    from trtllm_builder.plan.request import Request
 
 
-def build(
-    *,
-    profile: str,
-    source: str | None,
-    workspace: Path | None,
-    out: Path,
-    overrides: list[str],
-    jobs: int | None,
-    rebuild: bool,
-    as_json: bool,
-    profile_dirs: list[Path],
-) -> None:
+def build(request: Request, *, rebuild: bool, as_json: bool) -> None:
     """Build, show how it goes, and end with the report and where the wheel is."""
     import json
 
@@ -27,15 +18,6 @@ def build(
     from trtllm_builder.cli.views import choose_view
     from trtllm_builder.units import format_duration
 
-    request = make_request(
-        profile=profile,
-        source=source,
-        workspace=workspace,
-        out=out,
-        overrides=overrides,
-        jobs=jobs,
-        profile_dirs=profile_dirs,
-    )
     with choose_view(as_json) as view:
         finished = pipeline.build(request, view, rebuild=rebuild)
     if as_json:

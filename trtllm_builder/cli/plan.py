@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from trtllm_builder.cli.request import make_request
+
+if TYPE_CHECKING:
+    from trtllm_builder.plan.request import Request
 
 
 def plan(
@@ -32,6 +35,20 @@ def plan(
     ] = None,
 ) -> None:
     """Show the plan: arguments, environment, jobs, patches, disk and time, each with its origin. Builds nothing."""
+    request = make_request(
+        profile=profile,
+        source=source,
+        workspace=workspace,
+        out=out,
+        overrides=overrides,
+        jobs=jobs,
+        profile_dirs=profile_dirs,
+    )
+    show_plan(request, "json" if as_json else format, check=check)
+
+
+def show_plan(request: Request, format: str, *, check: bool = False) -> None:
+    """Print the plan as text, json or sh; with ``check`` end with what this host lacks."""
     import json
     import sys
 
@@ -42,15 +59,6 @@ def plan(
     from trtllm_builder.plan.show import text_lines
     from trtllm_builder.profile.names import CANARY_URL
 
-    request = make_request(
-        profile=profile,
-        source=source,
-        workspace=workspace,
-        out=out,
-        overrides=overrides,
-        jobs=jobs,
-        profile_dirs=profile_dirs,
-    )
     checkout = request.directory
     if format == "sh" and checkout is None and request.url != CANARY_URL:
         raise UsageError(
@@ -58,7 +66,7 @@ def plan(
             remedy="give one with --source DIR (after a build, the workspace's 'source' directory is one)",
         )
     resolved, material = make_plan(request)
-    if as_json or format == "json":
+    if format == "json":
         typer.echo(json.dumps(resolved.to_json(), indent=2))
     elif material.patches is not None and format == "sh":
         # Bytes as the checkout has them.
