@@ -135,7 +135,9 @@ def another_process(
         f"obtain({want!r}, cache=Path({str(world.cache)!r}), destination=Path({str(world.work / 'src')!r}),"
         " environ=dict(os.environ), deadline=60)\n"
     )
-    child = subprocess.Popen([sys.executable, "-c", program], start_new_session=True, stderr=subprocess.PIPE)
+    # A test run in the background of a shell ignores SIGINT, and its children would inherit that.
+    listens = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n{program}"
+    child = subprocess.Popen([sys.executable, "-c", listens], start_new_session=True, stderr=subprocess.PIPE)
     try:
         yield child, _wait_for_git(child.pid, server)
     finally:
