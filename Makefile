@@ -29,7 +29,7 @@ check: setup-dev  ## Lint, types, import floors.
 	$(VENV)/bin/lint-imports
 
 unit: setup-dev
-	$(VENV)/bin/python -m pytest -n 2 tests/unit
+	$(VENV)/bin/python -m pytest -n 2 --dist worksteal tests/unit
 
 integration: setup-dev
 	$(VENV)/bin/python -m pytest tests/integration
