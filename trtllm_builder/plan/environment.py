@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from packaging.version import Version
+
 from trtllm_builder.plan.model import Setting
+from trtllm_builder.plan.origins import origin
+from trtllm_builder.plan.request import Request
+from trtllm_builder.plan.survey import Survey
+from trtllm_builder.upstream.model import Probe
 
 FROM_HOST = "host environment"
 # Network and certificate settings a child needs; nothing here can publish, sign or reach a cloud account.
@@ -69,3 +75,55 @@ def compile_cache(directory: Setting, max_size: int, base: Path, origin: str) ->
         # A compiler unpacked again has another time stamp and the same bytes.
         Setting("CCACHE_COMPILERCHECK", "content", "hits after a fresh set-up"),
     ]
+
+
+def build_environment(request: Request, survey: Survey, probe: Probe, cuda: str, epoch: int | None) -> list[Setting]:
+    """All variables of the build, each with what it is for. ``epoch`` is the commit's time, seconds since 1970."""
+    profile, place = request.loaded.profile, survey.place
+    root = place.root
+    settings = from_host(request.environ)
+    settings += own_world(root / "home", root / "tmp", place.caches)
+    toolkit = survey.toolkit.toolkit
+    if toolkit is not None:
+        why = f"toolkit {survey.toolkit.origin}"
+        settings += [
+            Setting("CUDA_HOME", str(toolkit.root), why),
+            Setting("CUDA_PATH", str(toolkit.root), why),
+            Setting("CUDACXX", str(toolkit.nvcc), why),
+        ]
+    settings.append(Setting("PATH", _path(survey, root), "tools of this plan, then the system's"))
+    if profile.build.ccache.enabled:
+        cache = profile.build.ccache
+        directory = Setting("CCACHE_DIR", str(place.caches / "ccache"), "shared by all workspaces")
+        if cache.dir is not None:
+            directory = Setting("CCACHE_DIR", cache.dir, origin(profile, "build.ccache.dir"))
+        settings += compile_cache(directory, cache.max_size, root, origin(profile, "build.ccache.max_size"))
+    if epoch is not None:
+        settings.append(Setting("SOURCE_DATE_EPOCH", str(epoch), "time of the commit"))
+    # Some releases rewrite requirements.txt for CUDA 12 when this variable says so, and only then.
+    if probe.has_trap("requirements-rewritten-for-cuda") and Version(cuda).major == 12:
+        settings.append(Setting("CUDA_VERSION", cuda, "this release rewrites its requirements for CUDA 12 by it"))
+    present = {setting.name for setting in settings}
+    for mirror in request.loaded.mirrors:
+        for name, value in (("GITHUB_MIRROR", mirror.github_mirror), ("PIP_INDEX_URL", mirror.pip_index)):
+            if value and name not in present:
+                settings.append(Setting(name, value, f"mirror set {mirror.name}"))
+                present.add(name)
+    tensorrt = survey.tensorrt.tensorrt
+    if tensorrt is not None:
+        settings.append(Setting("LD_LIBRARY_PATH", str(tensorrt.library), "TensorRT, which the stub step loads"))
+    for name, value in profile.build.environment.items():
+        settings = [setting for setting in settings if setting.name != name]
+        settings.append(Setting(name, value, origin(profile, f"build.environment.{name}")))
+    return settings
+
+
+def _path(survey: Survey, root: Path) -> str:
+    toolkit = survey.toolkit.toolkit
+    ours = [root / "venv" / "bin", root / "bin", *([toolkit.root / "bin"] if toolkit else [])]
+    machine = [
+        Path(one.found).parent
+        for one in survey.host.system.prerequisites
+        if one.found and Path(one.found).is_file() and not one.name.startswith("python")
+    ]
+    return search_path(ours, machine)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from packaging.version import Version
 
 from trtllm_builder import __version__
 from trtllm_builder.patching.results import PatchPlan
 from trtllm_builder.patching.version_label import VERSION_FILE
-from trtllm_builder.plan import environment as world
 from trtllm_builder.plan.command import render_command
+from trtllm_builder.plan.environment import build_environment
 from trtllm_builder.plan.estimates import disk_estimate, time_estimate
 from trtllm_builder.plan.jobs import count_jobs
 from trtllm_builder.plan.lacks import find_lacks
@@ -126,7 +125,7 @@ def resolve(
         label=variant_label(profile, cuda),
         jobs=jobs,
         command=command.arguments,
-        environment=(*_environment(request, survey, probe, cuda, epoch), *command.environment),
+        environment=(*build_environment(request, survey, probe, cuda, epoch), *command.environment),
         ccache=profile.build.ccache.enabled,
         options=command.options,
         left_out=command.left_out,
@@ -180,57 +179,6 @@ def _assumed(ref: str, probe: Probe, row: Row | None, survey: Survey) -> tuple[s
     if survey.toolkit.version is None:
         assumed.append("the CUDA toolkit's version: none is here yet")
     return tuple(assumed)
-
-
-def _environment(request: Request, survey: Survey, probe: Probe, cuda: str, epoch: int | None) -> list[Setting]:
-    profile, place = request.loaded.profile, survey.place
-    root = place.root
-    settings = world.from_host(request.environ)
-    settings += world.own_world(root / "home", root / "tmp", place.caches)
-    toolkit = survey.toolkit.toolkit
-    if toolkit is not None:
-        why = f"toolkit {survey.toolkit.origin}"
-        settings += [
-            Setting("CUDA_HOME", str(toolkit.root), why),
-            Setting("CUDA_PATH", str(toolkit.root), why),
-            Setting("CUDACXX", str(toolkit.nvcc), why),
-        ]
-    settings.append(Setting("PATH", _path(survey, root), "tools of this plan, then the system's"))
-    if profile.build.ccache.enabled:
-        cache = profile.build.ccache
-        directory = Setting("CCACHE_DIR", str(place.caches / "ccache"), "shared by all workspaces")
-        if cache.dir is not None:
-            directory = Setting("CCACHE_DIR", cache.dir, origin(profile, "build.ccache.dir"))
-        settings += world.compile_cache(directory, cache.max_size, root, origin(profile, "build.ccache.max_size"))
-    if epoch is not None:
-        settings.append(Setting("SOURCE_DATE_EPOCH", str(epoch), "time of the commit"))
-    # Some releases rewrite requirements.txt for CUDA 12 when this variable says so, and only then.
-    if probe.has_trap("requirements-rewritten-for-cuda") and Version(cuda).major == 12:
-        settings.append(Setting("CUDA_VERSION", cuda, "this release rewrites its requirements for CUDA 12 by it"))
-    present = {setting.name for setting in settings}
-    for mirror in request.loaded.mirrors:
-        for name, value in (("GITHUB_MIRROR", mirror.github_mirror), ("PIP_INDEX_URL", mirror.pip_index)):
-            if value and name not in present:
-                settings.append(Setting(name, value, f"mirror set {mirror.name}"))
-                present.add(name)
-    tensorrt = survey.tensorrt.tensorrt
-    if tensorrt is not None:
-        settings.append(Setting("LD_LIBRARY_PATH", str(tensorrt.library), "TensorRT, which the stub step loads"))
-    for name, value in profile.build.environment.items():
-        settings = [setting for setting in settings if setting.name != name]
-        settings.append(Setting(name, value, origin(profile, f"build.environment.{name}")))
-    return settings
-
-
-def _path(survey: Survey, root: Path) -> str:
-    toolkit = survey.toolkit.toolkit
-    ours = [root / "venv" / "bin", root / "bin", *([toolkit.root / "bin"] if toolkit else [])]
-    machine = [
-        Path(one.found).parent
-        for one in survey.host.system.prerequisites
-        if one.found and Path(one.found).is_file() and not one.name.startswith("python")
-    ]
-    return world.search_path(ours, machine)
 
 
 def _patches(profile: Profile, checked: PatchPlan | None, about: Mapping[str, str]) -> tuple[PlannedPatch, ...]:

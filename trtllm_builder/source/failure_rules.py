@@ -1,4 +1,4 @@
-"""How git words its failures (LC_ALL=C; seen with 2.34 to 2.47, curl with OpenSSL and GnuTLS, OpenSSH), and ours."""
+"""How git words its failures (LC_ALL=C; run with 2.39, other wordings from public reports), and ours."""
 
 from __future__ import annotations
 

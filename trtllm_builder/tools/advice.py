@@ -80,7 +80,7 @@ def advise_toolkit(specifier: str, directory: Path) -> Advice:
         ),
         download=(4 * _GIGA, 6 * _GIGA),
         installed=(6 * _GIGA, 9 * _GIGA),
-        source="runfiles of CUDA 12.8 to 13.1, from public build notes; the runfile can go once it is installed",
+        source="from public build notes, not measured by us; the runfile can go once it is installed",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -28,7 +29,8 @@ __attribute__((constructor)) static void wait(void) {
 
 @pytest.fixture(params=["pip", "uv"])
 def environ(request: pytest.FixtureRequest) -> dict[str, str]:
-    uv = shutil.which("uv")
+    # Ours of the development lock stands beside the interpreter that runs the tests.
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     if request.param == "pip":
         return {}
     if uv is None:

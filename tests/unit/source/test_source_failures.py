@@ -1,4 +1,4 @@
-"""Sentences for git's real words. Each line here was printed by a git (2.34 to 2.47), a curl or an ssh."""
+"""Sentences for git's words: printed by git 2.39 here, or as public reports have them (TLS, most of ssh)."""
 
 from __future__ import annotations
 
