@@ -47,3 +47,8 @@ def data_dir(environ: Mapping[str, str] | None = None) -> Path:
 def cache_dir(environ: Mapping[str, str] | None = None) -> Path:
     """Workspaces (when no data disk is found), source cache and compile cache."""
     return _home(os.environ if environ is None else environ, "XDG_CACHE_HOME", ".cache")
+
+
+def state_dir(environ: Mapping[str, str] | None = None) -> Path:
+    """What is known of runs lives here, a file a run."""
+    return _home(os.environ if environ is None else environ, "XDG_STATE_HOME", ".local/state")
