@@ -42,7 +42,7 @@ class Section:
     info: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Symbol:
     """A dynamic symbol. ``version`` and ``library`` (for undefined ones) are empty where the file names none."""
 
@@ -54,7 +54,10 @@ class Symbol:
 
 @dataclass(frozen=True)
 class Elf:
-    """The dynamic face of an ELF file. ``needed``, ``rpath`` and ``runpath`` are in the file's order."""
+    """The dynamic face of an ELF file. ``needed``, ``rpath`` and ``runpath`` are in the file's order.
+
+    ``needed_versions`` are pairs of library and version, such as ``("libc.so.6", "GLIBC_2.34")``, sorted.
+    """
 
     machine: str
     dynamic: bool
@@ -65,6 +68,7 @@ class Elf:
     sections: tuple[Section, ...]
     undefined: tuple[Symbol, ...]
     defined: tuple[Symbol, ...]
+    needed_versions: tuple[tuple[str, str], ...]
 
     def named(self, *names: str) -> tuple[Section, ...]:
         """The sections with one of these names."""
@@ -112,7 +116,8 @@ class _Reader:
             # The loader goes by program headers; without sections our tables would read as empty, not unknown.
             raise ElfError("a shared library without a dynamic section header")
         tags = self.tags(dynamic, sections) if dynamic else []
-        undefined, defined = self.symbols(sections)
+        versions = self.versions(sections)
+        undefined, defined = self.symbols(sections, versions)
         return Elf(
             machine=_MACHINES.get(machine, f"machine {machine}"),
             dynamic=dynamic is not None,
@@ -123,6 +128,7 @@ class _Reader:
             sections=sections,
             undefined=undefined,
             defined=defined,
+            needed_versions=tuple(sorted((library, version) for version, library in versions.values() if library)),
         )
 
     def sections(self, offset: int, entry: int, count: int, names: int) -> tuple[Section, ...]:
@@ -169,12 +175,13 @@ class _Reader:
                 found.append((tag, self.string(strings, value)))
         return found
 
-    def symbols(self, sections: tuple[Section, ...]) -> tuple[tuple[Symbol, ...], tuple[Symbol, ...]]:
+    def symbols(
+        self, sections: tuple[Section, ...], versions: dict[int, tuple[str, str]]
+    ) -> tuple[tuple[Symbol, ...], tuple[Symbol, ...]]:
         table = next((section for section in sections if section.type == _SHT_DYNSYM), None)
         if table is None:
             return (), ()
         strings = self.linked(table, sections)
-        versions = self.versions(sections)
         versym = next((section for section in sections if section.type == _SHT_GNU_VERSYM), None)
         indices = [row[0] for row in struct.iter_unpack("<H", _whole(self.content(versym), 2))] if versym else []
         undefined: list[Symbol] = []

@@ -17,7 +17,7 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.parser import HeaderParser
 from pathlib import Path
@@ -28,6 +28,7 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 _CHUNK = 1 << 20
 _TEXT_LIMIT = 64 << 20  # RECORD and METADATA: far more than any real one
+_KEPT_LIMIT = 48 << 20  # all kept texts together
 _STRONG = ("sha256", "sha384", "sha512")
 _UNSIGNED = ("RECORD.jws", "RECORD.p7s")
 
@@ -59,18 +60,26 @@ class Finding:
 
 @dataclass(frozen=True)
 class Member:
-    """A file in the archive, sizes in bytes; ``sha256`` is empty when it could not be read."""
+    """A file in the archive, sizes in bytes; ``sha256`` (hexadecimal) is empty when it could not be read.
+
+    ``mode`` is its Unix mode with the file type (``stat.S_ISLNK`` and the like), 0 when the archive gives none.
+    """
 
     name: str
     size: int
     packed: int
     sha256: str
     elf: bool
+    mode: int = 0
 
 
 @dataclass(frozen=True)
 class Wheel:
-    """What a wheel is and holds. ``name``, ``version`` and ``tags`` are the file name's; headers are METADATA's."""
+    """What a wheel is and holds. ``name``, ``version`` and ``tags`` are the file name's; headers are METADATA's.
+
+    ``texts`` holds the text of the members that ``read_wheel`` was asked to keep; ``not_kept`` names those that were
+    too large for it.
+    """
 
     path: Path
     size: int
@@ -82,6 +91,8 @@ class Wheel:
     headers: tuple[tuple[str, str], ...]
     members: tuple[Member, ...]
     findings: tuple[Finding, ...]
+    texts: Mapping[str, str]
+    not_kept: tuple[str, ...]
 
     def header(self, name: str) -> tuple[str, ...]:
         """All values of a METADATA header, such as ``Requires-Dist``."""
@@ -103,16 +114,23 @@ class Wheel:
 Visitor = Callable[[str, BinaryIO], None]
 
 
-def read_wheel(path: Path, *, visit: Visitor | None = None, limits: Limits | None = None) -> Wheel:
+def no_text(name: str) -> bool:
+    return False
+
+
+def read_wheel(
+    path: Path, *, visit: Visitor | None = None, keep: Callable[[str], bool] = no_text, limits: Limits | None = None
+) -> Wheel:
     """Reads every member once. ``visit(name, file)`` gets each ELF member as an open file, unlinked or about to be.
 
+    The text of members for whose name ``keep`` is true stays in the result, up to a limit.
     Raises WheelError when the file is no zip archive and OSError when it cannot be read.
     """
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
-    reader = _Reader(limits or Limits(), visit)
+    reader = _Reader(limits or Limits(), visit, keep)
     try:
         with zipfile.ZipFile(path) as archive:
             reader.read(archive)
@@ -137,6 +155,8 @@ def read_wheel(path: Path, *, visit: Visitor | None = None, limits: Limits | Non
         headers=reader.headers,
         members=tuple(reader.members),
         findings=tuple(reader.findings),
+        texts=reader.texts,
+        not_kept=tuple(reader.not_kept),
     )
 
 
@@ -144,6 +164,7 @@ def read_wheel(path: Path, *, visit: Visitor | None = None, limits: Limits | Non
 class _Reader:
     limits: Limits
     visit: Visitor | None
+    keep: Callable[[str], bool]
     members: list[Member] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     headers: tuple[tuple[str, str], ...] = ()
@@ -151,6 +172,9 @@ class _Reader:
     record_name: str = ""
     hashes: dict[str, str] = field(default_factory=dict)
     unpacked: int = 0
+    texts: dict[str, str] = field(default_factory=dict)
+    not_kept: list[str] = field(default_factory=list)
+    kept: int = 0
 
     def find(self, kind: str, member: str, what: str) -> None:
         self.findings.append(Finding(kind, member, what))
@@ -229,6 +253,7 @@ class _Reader:
         algorithm, _, _ = (self.record or {}).get(name, ("sha256=", ""))[0].partition("=")
         hashers = {kind: hashlib.new(kind) for kind in {"sha256", algorithm if algorithm in _STRONG else "sha256"}}
         size, elf, sha256 = 0, False, ""
+        kept: list[bytes] | None = [] if self.keep(name) else None
         try:
             with archive.open(info) as stream, tempfile.TemporaryFile() as copy:
                 while chunk := stream.read(_CHUNK):
@@ -239,10 +264,18 @@ class _Reader:
                         break
                     for hasher in hashers.values():
                         hasher.update(chunk)
+                    if kept is not None:
+                        kept.append(chunk)
+                        if self.kept + size > _KEPT_LIMIT:
+                            self.not_kept.append(name)
+                            kept = None
                     if elf and self.visit:
                         copy.write(chunk)
                 else:
                     sha256 = hashers["sha256"].hexdigest()
+                    if kept is not None:
+                        self.kept += size
+                        self.texts[name] = b"".join(kept).decode("utf-8", "replace")
                     if elf and self.visit:
                         copy.flush()
                         self.visit(name, copy)
@@ -256,7 +289,7 @@ class _Reader:
         if sha256 and size != info.file_size:
             self.find("size", name, f"said to be {info.file_size} bytes, holds {size}")
         self.unpacked += size
-        self.members.append(Member(name, size, info.compress_size, sha256, elf))
+        self.members.append(Member(name, size, info.compress_size, sha256, elf, info.external_attr >> 16))
         if sha256:
             digest = hashers[algorithm].digest() if algorithm in hashers else b""
             self.hashes[name] = f"{algorithm}=" + base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

@@ -28,7 +28,14 @@ _SECOND = "cuobjdump lists the same GPU code"
 
 @dataclass(frozen=True)
 class Audit:
-    """What the wheel holds, and the static checks."""
+    """What the wheel holds, and the static checks.
+
+    All facts are gathered in one pass; checks are functions of them:
+    ``wheel.members`` (size, packed size, sha256, mode), ``wheel.headers`` (METADATA), ``wheel.findings``,
+    ``wheel.texts`` (every ``.dist-info`` file except RECORD, and every ``.py`` file; ``wheel.not_kept`` beyond 48 MB),
+    and for each library: needed, rpath, runpath, soname, needed_versions, undefined and defined symbols, targets.
+    What a compiled BuildInfo says only the smoke test can tell.
+    """
 
     wheel: Wheel
     libraries: tuple[Library, ...]
@@ -82,7 +89,7 @@ def audit(
                 copy.unlink()
 
         try:
-            seen = read_wheel(wheel, visit=visit, limits=limits)
+            seen = read_wheel(wheel, visit=visit, keep=_worth_keeping, limits=limits)
         except (WheelError, OSError) as error:
             raise VerifyError(f"{wheel} cannot be verified: {error}", remedy="Give the path of a .whl file.") from error
     checks = (
@@ -96,6 +103,11 @@ def audit(
         _size(seen, expectation),
     )
     return Audit(seen, tuple(libraries), checks)
+
+
+def _worth_keeping(name: str) -> bool:
+    directory, _, rest = name.partition("/")
+    return name.endswith(".py") or (directory.endswith(".dist-info") and rest != "RECORD")
 
 
 def _archive_checks(wheel: Wheel) -> tuple[Check, ...]:

@@ -13,6 +13,7 @@ from trtllm_builder.binary.elf import Elf, ElfError, Symbol, read_elf
 from trtllm_builder.binary.fatbin import Entry, FatbinError, read_fatbin
 from trtllm_builder.verify.expect import Expectation
 
+SYMBOLS = 200_000  # libtorch_cpu.so defines 74,567
 _SECTIONS = (".nv_fatbin", "__nv_relfatbin")
 
 
@@ -33,7 +34,11 @@ class Target:
 
 @dataclass(frozen=True)
 class Library:
-    """``error`` says why it could not be read; then the other fields are empty and say nothing."""
+    """``error`` says why it could not be read; then the other fields are empty and say nothing.
+
+    ``undefined`` and ``defined`` are the dynamic symbols, each at most ``SYMBOLS``; ``symbols_left_out`` counts those
+    beyond. The forbidden ones were looked for among all. ``needed_versions``: pairs like ("libc.so.6", "GLIBC_2.34").
+    """
 
     path: str
     size: int
@@ -45,6 +50,10 @@ class Library:
     targets: tuple[Target, ...] = ()
     forbidden_libraries: tuple[str, ...] = ()
     forbidden_symbols: tuple[str, ...] = ()
+    needed_versions: tuple[tuple[str, str], ...] = ()
+    undefined: tuple[Symbol, ...] = ()
+    defined: tuple[Symbol, ...] = ()
+    symbols_left_out: int = 0
     error: str = ""
 
     @property
@@ -81,6 +90,10 @@ def read_library(path: str, stream: BinaryIO, expectation: Expectation) -> Libra
         targets=_targets(entries),
         forbidden_libraries=_forbidden_libraries((*elf.needed, elf.soname, PurePosixPath(path).name), expectation),
         forbidden_symbols=_forbidden_symbols(elf, expectation),
+        needed_versions=elf.needed_versions,
+        undefined=elf.undefined[:SYMBOLS],
+        defined=elf.defined[:SYMBOLS],
+        symbols_left_out=max(0, len(elf.undefined) - SYMBOLS) + max(0, len(elf.defined) - SYMBOLS),
     )
 
 

@@ -39,3 +39,21 @@ def test_a_record_that_cannot_be_read_fails_its_check(make_wheel: Callable[..., 
     found = audit(wheel, Expectation(), cross_check=False)
     check = next(check for check in found.checks if check.id == "record")
     assert check.fatal and "RECORD cannot be read" in check.fault
+
+
+def test_facts_for_the_checks(make_wheel: Callable[..., Path], make_library: Callable[..., bytes]) -> None:
+    source = '#include <stdio.h>\nint own(void) { return puts(""); }'
+    library = make_library(source=source, options=("-Wl,-soname,libown.so.1",))
+    wheel = make_wheel({"tensorrt_llm/libs/libown.so": library}, requires=("torch>=2",))
+    found = audit(wheel, Expectation(), cross_check=False)
+    (own,) = found.libraries
+    assert own.soname == "libown.so.1" and "libc.so.6" in own.needed
+    assert ("puts", "libc.so.6") in {(symbol.name, symbol.library) for symbol in own.undefined}
+    assert "own" in {symbol.name for symbol in own.defined} and own.symbols_left_out == 0
+    assert all(lib == "libc.so.6" and version.startswith("GLIBC_") for lib, version in own.needed_versions)
+    assert own.needed_versions
+    texts = found.wheel.texts
+    assert texts["tensorrt_llm/version.py"].startswith("__version__") and found.wheel.not_kept == ()
+    assert {name.rpartition("/")[2] for name in texts} >= {"METADATA", "WHEEL"}
+    assert not any(name.endswith(("RECORD", ".so")) for name in texts)
+    assert {member.mode & 0o777 for member in found.wheel.members} == {0o600}
