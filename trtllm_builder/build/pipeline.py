@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,10 +16,11 @@ from trtllm_builder.build.observer import Observer
 from trtllm_builder.build.run import Run, Stage, carry_out, told_as_sentences
 from trtllm_builder.build.signals import interruptible
 from trtllm_builder.build.workspace import Workspace
-from trtllm_builder.errors import UsageError
+from trtllm_builder.errors import BuilderError, Interrupted, UsageError
 from trtllm_builder.plan.make import make_plan
-from trtllm_builder.plan.model import Plan
+from trtllm_builder.plan.model import Plan, jsonable
 from trtllm_builder.plan.request import Request
+from trtllm_builder.process import read_stat
 
 _TOOLS = Stage(
     "tools",
@@ -100,9 +104,9 @@ def build(request: Request, observer: Observer, *, rebuild: bool = False) -> Fin
             )
             if rebuild:
                 run.journal.append("rebuild")
-            run.journal.append("run", id=run.identifier, rebuild=run.rebuild, plan=plan.to_json())
-            _carry_out_all(run)
-            run.journal.append("done", id=run.identifier, kept=not run.redo)
+            _note_run(run)
+            with _ending_noted(run):
+                _carry_out_all(run)
     return Finished(
         wheel=Path(run.results["record"]["wheel"]),
         record=Path(run.results["record"]["record"]),
@@ -112,6 +116,41 @@ def build(request: Request, observer: Observer, *, rebuild: bool = False) -> Fin
         seconds=time.monotonic() - started,
         kept=not run.redo,
     )
+
+
+def _note_run(run: Run) -> None:
+    own = read_stat(os.getpid())
+    run.journal.append(
+        "run",
+        id=run.identifier,
+        rebuild=run.rebuild,
+        plan=run.plan.to_json(),
+        request=run.material.request.asked.to_json(),
+        pid=os.getpid(),
+        start=own.start if own else 0,
+        log_directory=str(run.log_directory),
+    )
+
+
+@contextmanager
+def _ending_noted(run: Run) -> Iterator[None]:
+    """However the run ends, the journal says so; a run of which it says nothing and whose process is gone died."""
+    try:
+        yield
+    except Exception as error:
+        event, facts = _ending(error)
+        # A full disk may be why it ended: the error on its way says more than that the journal is full too.
+        with suppress(OSError):
+            run.journal.append(event, run=run.identifier, stage=run.stage, **facts)
+        raise
+    run.journal.append("done", id=run.identifier, kept=not run.redo)
+
+
+def _ending(error: Exception) -> tuple[str, Json]:
+    if isinstance(error, Interrupted):
+        return "interrupted", {"signal": error.signal}
+    told = error if isinstance(error, BuilderError) else BuilderError(f"{type(error).__name__}: {error}")
+    return "failed", {"error": jsonable(told.to_json()), "exit_code": told.exit_code}
 
 
 def _source_of(plan: Json) -> object:

@@ -22,7 +22,8 @@ from trtllm_builder.units import format_duration
 @dataclass
 class Run:
     """``plan`` and ``material`` (what the plan was made from) are made again as tools and source arrive. ``results``
-    hold what each stage left for the next ones. A resumed run keeps the identifier of the one it goes on with."""
+    hold what each stage left for the next ones, ``stage`` is the one at work. A resumed run keeps the identifier of
+    the one it goes on with."""
 
     identifier: str
     plan: Plan
@@ -31,6 +32,7 @@ class Run:
     lock: int
     observer: Observer
     rebuild: bool
+    stage: str = ""
     results: dict[str, Json] = field(default_factory=dict)
     redo: bool = False
 
@@ -45,9 +47,12 @@ class Run:
 
     def log(self, name: str) -> Path:
         """This run's log file of that name; its directory exists."""
-        directory = self.workspace.logs / self.identifier
-        directory.mkdir(parents=True, exist_ok=True)
-        return directory / f"{name}.log"
+        self.log_directory.mkdir(parents=True, exist_ok=True)
+        return self.log_directory / f"{name}.log"
+
+    @property
+    def log_directory(self) -> Path:
+        return self.workspace.logs / self.identifier
 
 
 @contextmanager
@@ -77,6 +82,7 @@ class Stage:
 
 def carry_out(stage: Stage, run: Run) -> None:
     """Keep the stage's earlier result when nothing it depends on changed, else do it, and all that follow it."""
+    run.stage = stage.name
     inputs = _inputs(stage, run)
     stamp = run.journal.stamps().get(stage.name)
     if not run.redo and stamp is not None and stamp.inputs == inputs and stage.intact(run, stamp.result):

@@ -77,10 +77,10 @@ def resolve(
     jobs = count_jobs(
         survey.host.cpu,
         survey.host.memory,
-        wanted=request.jobs or (None if profile.build.jobs == "auto" else profile.build.jobs),
+        wanted=request.asked.jobs or (None if profile.build.jobs == "auto" else profile.build.jobs),
         per_job=profile.build.job_memory,
         reserve=profile.build.reserve,
-        origin="--jobs" if request.jobs else origin(profile, "build.jobs"),
+        origin="--jobs" if request.asked.jobs else origin(profile, "build.jobs"),
     )
     tensorrt = survey.tensorrt.tensorrt
     command = render_command(
@@ -106,7 +106,7 @@ def resolve(
         assumed=_assumed(profile.source.ref, probe, row, survey),
         workspace=Value(str(root), survey.place.why),
         caches=str(survey.place.caches),
-        out=str(request.out),
+        out=str(request.asked.out),
         python=Value(str(interpreter.path) if interpreter else f"python{profile.python}", origin(profile, "python")),
         python_version=interpreter.version if interpreter else profile.python,
         toolkit=Value(_toolkit(survey), f"{origin(profile, 'cuda.toolkit')}; {survey.toolkit.reason}"),
@@ -154,7 +154,7 @@ def _source(request: Request, commit: str | None) -> PlannedSource:
         directory=str(request.directory) if request.directory else None,
         lfs=source.lfs,
         submodules=source.submodules,
-        origin="--source" if request.source else origin(profile, "source.url"),
+        origin="--source" if request.asked.source else origin(profile, "source.url"),
         ref_origin=origin(profile, "source.commit" if source.commit else "source.ref"),
     )
 
@@ -220,7 +220,7 @@ def _notes(request: Request, survey: Survey, probe: Probe) -> list[str]:
         notes.append("this is not a single-device build: ENABLE_MULTI_DEVICE is not off, and it needs MPI and NCCL")
     elif "single-device" not in profile.patches:
         notes.append("the patch set single-device is not applied: import and first use still want MPI")
-    wanted = profile.build.jobs if request.jobs is None else request.jobs
+    wanted = profile.build.jobs if request.asked.jobs is None else request.asked.jobs
     memory = survey.host.memory.allowed
     if wanted != "auto" and int(wanted) * profile.build.job_memory > memory:
         total = format_size(int(wanted) * profile.build.job_memory)

@@ -129,8 +129,8 @@ def _choose_place(request: Request, needed: int) -> Place:
         why = f"{said}: none of {', '.join(profile.workspace)} is here and can be written to, so our cache"
         fallback = Place(base / "workspaces" / name, base, probe_disk(base), why)
         place = max(lesser, key=lambda one: one.disk.free, default=fallback)
-    if request.workspace is not None:
-        place = Place(request.workspace, place.caches, probe_disk(request.workspace), "--workspace")
+    if request.asked.workspace is not None:
+        place = Place(request.asked.workspace, place.caches, probe_disk(request.asked.workspace), "--workspace")
     if not _PLAIN.fullmatch(str(place.root)):
         raise UsageError(
             f"the workspace {place.root} has characters that upstream's build script and CMake do not survive",

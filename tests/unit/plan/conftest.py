@@ -15,7 +15,7 @@ from trtllm_builder.host.memory import Memory
 from trtllm_builder.host.read import Host
 from trtllm_builder.host.system import Prerequisite, System
 from trtllm_builder.plan.paths import expand_home
-from trtllm_builder.plan.request import Request
+from trtllm_builder.plan.request import Asked, Request
 from trtllm_builder.plan.survey import Place, Survey
 from trtllm_builder.profile.load import load_profile, search_path
 from trtllm_builder.tools.choose import ToolChoice
@@ -56,7 +56,8 @@ def make_request(tmp_path: Path) -> MakeRequest:
         world = {"HOME": str(tmp_path / "home"), "PATH": "/nowhere", **(environ or {})}
         loaded = load_profile("mine", profile_dirs=search_path([path.parent], world), overrides=overrides)
         loaded = replace(loaded, profile=expand_home(loaded.profile, world))
-        return Request(loaded, world, out=tmp_path / "dist", source=source, workspace=workspace, jobs=jobs)
+        asked = Asked("mine", tmp_path / "dist", source, workspace, overrides, jobs, (path.parent,))
+        return Request(asked, loaded, world)
 
     return make
 
