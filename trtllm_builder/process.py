@@ -127,6 +127,12 @@ def read_stat(pid: int) -> Stat | None:
     )
 
 
+def is_alive(pid: int, start: int) -> bool:
+    """Whether the process of that number and start time (clock ticks, proc(5)) still lives; a zombie does not."""
+    stat = read_stat(pid)
+    return stat is not None and stat.start == start and stat.state not in "ZX"
+
+
 def end_group(group: int, *, grace: float = 5.0) -> None:
     """SIGTERM to the group and its session, SIGKILL to what is left after ``grace`` seconds. No error when gone."""
     for number, wait in ((signal.SIGTERM, grace), (signal.SIGKILL, 5.0)):

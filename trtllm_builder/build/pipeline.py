@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trtllm_builder.build import compile as compiling
 from trtllm_builder.build import finish, prepare
+from trtllm_builder.build.events import Recorder
 from trtllm_builder.build.journal import Json
 from trtllm_builder.build.observer import Observer
+from trtllm_builder.build.registry import RunEntry, new_identifier, register
 from trtllm_builder.build.run import Run, Stage, carry_out, told_as_sentences
 from trtllm_builder.build.signals import interruptible
 from trtllm_builder.build.workspace import Workspace
@@ -78,12 +80,12 @@ def build(request: Request, observer: Observer, *, rebuild: bool = False) -> Fin
     """From a request to a verified wheel. Raises a BuilderError of the failing stage; Interrupted leaves all that was
     done, and the same call goes on from there."""
     started = time.monotonic()
-    with interruptible():
+    with interruptible(), closing(Recorder(observer)) as told:
         plan, material = make_plan(request)
         for note in plan.notes:
-            observer.note(note)
+            told.note(note)
         prepare.preflight(plan)
-        observer.stage("preflight", "done", f"{plan.upstream.value} in {plan.workspace.value}, {plan.jobs.count} jobs")
+        told.stage("preflight", "done", f"{plan.upstream.value} in {plan.workspace.value}, {plan.jobs.count} jobs")
         workspace = Workspace(Path(plan.workspace.value))
         with told_as_sentences("the workspace"), workspace.locked() as lock:
             before = workspace.journal.last_run()
@@ -92,19 +94,20 @@ def build(request: Request, observer: Observer, *, rebuild: bool = False) -> Fin
             if earlier is not None and _source_of(earlier["plan"]) != _source_of(plan.to_json()):
                 earlier = None
             if earlier is not None:
-                observer.note(f"going on with run {earlier['id']}, which did not finish; --rebuild begins anew")
+                told.note(f"going on with run {earlier['id']}, which did not finish; --rebuild begins anew")
             run = Run(
-                identifier=earlier["id"] if earlier else time.strftime("%Y%m%d-%H%M%S", time.gmtime()),
+                identifier=earlier["id"] if earlier else new_identifier(request.environ),
                 plan=plan,
                 material=material,
                 workspace=workspace,
                 lock=lock,
-                observer=observer,
+                observer=told,
                 rebuild=bool(earlier["rebuild"]) if earlier else rebuild,
             )
             if rebuild:
                 run.journal.append("rebuild")
             _note_run(run)
+            told.run(run.identifier, run.log_directory)
             with _ending_noted(run):
                 _carry_out_all(run)
     return Finished(
@@ -120,16 +123,22 @@ def build(request: Request, observer: Observer, *, rebuild: bool = False) -> Fin
 
 def _note_run(run: Run) -> None:
     own = read_stat(os.getpid())
+    request = run.material.request
+    asked = request.asked.to_json()
     run.journal.append(
         "run",
         id=run.identifier,
         rebuild=run.rebuild,
         plan=run.plan.to_json(),
-        request=run.material.request.asked.to_json(),
+        request=asked,
         pid=os.getpid(),
         start=own.start if own else 0,
         log_directory=str(run.log_directory),
     )
+    try:
+        register(RunEntry(run.identifier, run.plan.profile, run.workspace.root, asked, time.time()), request.environ)
+    except OSError as error:
+        run.observer.note(f"`trtllm-build runs` will not know this run: {error}")
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Which runs there are: a small file a run in the user's state directory, written when the run starts.
 
 How a run fares is not in its file, which nothing would correct after a crash: the journal of its workspace says that,
-and /proc (runs.py).
+and /proc (state.py).
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -33,6 +34,9 @@ class PlainView:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         return None
+
+    def run(self, identifier: str, logs: Path) -> None:
+        say(f"{'run':<16} {identifier}, logs in {logs}")
 
     def stage(self, name: str, state: str, detail: str) -> None:
         if state != "begun":
@@ -73,6 +77,9 @@ class LiveView:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._live.__exit__(kind, error, at)
 
+    def run(self, identifier: str, logs: Path) -> None:
+        self._console.print(self._text(f"{'run':<16} {identifier}, logs in {logs}"))
+
     def stage(self, name: str, state: str, detail: str) -> None:
         if state == "begun":
             self._stage, self._line, self._began = name, "", time.monotonic()
@@ -109,6 +116,9 @@ class JsonView:
 
     def _say(self, **facts: Any) -> None:
         say(json.dumps({"schema": 1, **facts}))
+
+    def run(self, identifier: str, logs: Path) -> None:
+        self._say(event="run", id=identifier, logs=str(logs))
 
     def stage(self, name: str, state: str, detail: str) -> None:
         self._say(event="stage", stage=name, state=state, detail=detail)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ def test_json_lines_follow_the_schema(
 ) -> None:
     with JsonView() as view:
         view.note("a note")
+        view.run("20260801-070643-3f2a", Path("/w/logs/20260801-070643-3f2a"))
         view.stage("compile", "begun", "")
         view.progress(Progress(), "a line")
         view.progress(Progress(elapsed=1.26), "another")
@@ -27,10 +29,10 @@ def test_json_lines_follow_the_schema(
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     for event in events:
         validate("build-events", event)
-    assert [event["event"] for event in events[:3]] == ["note", "stage", "progress"]
+    assert [event["event"] for event in events[:4]] == ["note", "run", "stage", "progress"]
     # One line a step, whatever upstream prints in between.
-    assert len(events) == 3 + 1 + len(STEPS)
-    assert events[3]["eta"] is None and events[-2]["eta"] == 0 and events[-2]["done"] == 60
+    assert len(events) == 4 + 1 + len(STEPS)
+    assert events[4]["eta"] is None and events[-2]["eta"] == 0 and events[-2]["done"] == 60
 
 
 def test_plain_lines_are_one_a_tenth(capsys: pytest.CaptureFixture[str]) -> None:
