@@ -9,17 +9,20 @@ from pathlib import Path
 
 from trtllm_builder.build.journal import Json
 from trtllm_builder.build.progress import Progress
-from trtllm_builder.build.run import Run
+from trtllm_builder.build.run import Run, file_lost
 from trtllm_builder.build.supervisor import supervise
 from trtllm_builder.build.took import what_did_not_take
 from trtllm_builder.build.workspace import tag_cache
 from trtllm_builder.errors import BuildError, SourceError
+from trtllm_builder.plan.environment import FROM_HOST
 from trtllm_builder.process import run as run_process
 from trtllm_builder.repro.wheel_writer import sha256_of
 from trtllm_builder.units import format_size
 from trtllm_builder.upstream.flags_help import compare_help
 from trtllm_builder.upstream.generated import generated_trees
 
+# Where things are kept and how much of them, not what is built.
+_CACHES = ("CCACHE_DIR", "CCACHE_MAXSIZE", "PIP_CACHE_DIR")
 # What the compilers, CMake, ninja, make, pip and Python say when they fail; the first such lines are nearest the cause.
 _TELLING = re.compile(
     r"(?i:\berror\b ?:|^error\b|fatal error|cmake error|undefined reference|no space left|^make.*\*\*\*|^fatal:)"
@@ -27,17 +30,26 @@ _TELLING = re.compile(
 )
 
 
-def compile_inputs(run: Run) -> object:
-    """Everything but the number of jobs, which changes nothing that is built."""
+def compile_inputs(run: Run) -> dict[str, object]:
+    """Everything but what changes nothing that is built: the number of jobs, caches, the way to the network."""
     plan = run.plan
-    words = [argument.words for argument in plan.command if "job_count" not in argument.words[0]]
-    return [run.results["fetch"]["commit"], run.results["fetch"]["digest"], run.results["patch"], words,
-            [(s.name, s.value) for s in plan.environment], run.results["tools"]]  # fmt: skip
+    fetched = run.results["fetch"]
+    words: dict[str, list[str]] = {}
+    for argument in plan.command:
+        flag, *values = argument.words
+        if "job_count" not in flag:
+            words.setdefault(f"{flag} {values[0].partition('=')[0]}" if len(values) == 1 else flag, []).extend(values)
+    return {
+        "the source": [fetched["commit"], fetched["digest"]],
+        "the patches": run.results["patch"],
+        **words,
+        **{s.name: s.value for s in plan.environment if s.origin != FROM_HOST and not s.name.startswith(_CACHES)},
+        "the tools": run.results["tools"],
+    }
 
 
-def compile_intact(run: Run, result: Json) -> bool:
-    wheel = Path(result["wheel"])
-    return wheel.is_file() and sha256_of(wheel) == result["sha256"]
+def compile_lost(run: Run, result: Json) -> str:
+    return file_lost(Path(result["wheel"]), result["sha256"])
 
 
 def do_compile(run: Run) -> Json:

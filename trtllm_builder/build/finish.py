@@ -10,11 +10,11 @@ import tempfile
 from pathlib import Path
 
 from trtllm_builder.build.journal import Json
-from trtllm_builder.build.run import Run
+from trtllm_builder.build.run import Run, file_lost
 from trtllm_builder.errors import VerifyError
 from trtllm_builder.plan.model import jsonable
 from trtllm_builder.repro.runpath import cleaned_libraries
-from trtllm_builder.repro.wheel_writer import normalise, sha256_of
+from trtllm_builder.repro.wheel_writer import normalise
 from trtllm_builder.units import format_size
 from trtllm_builder.verify.aside import keep_aside
 from trtllm_builder.verify.audit import audit
@@ -29,13 +29,12 @@ RECORD_SCHEMA = 1
 _KERNELS = ("libtensorrt_llm.so",)
 
 
-def normalise_inputs(run: Run) -> object:
-    return [run.results["compile"]["sha256"], run.results["fetch"]["epoch"]]
+def normalise_inputs(run: Run) -> dict[str, object]:
+    return {"upstream's wheel": run.results["compile"]["sha256"], "the commit's time": run.results["fetch"]["epoch"]}
 
 
-def file_intact(run: Run, result: Json) -> bool:
-    wheel = Path(result["wheel"])
-    return wheel.is_file() and sha256_of(wheel) == result["sha256"]
+def normalise_lost(run: Run, result: Json) -> str:
+    return file_lost(Path(result["wheel"]), result["sha256"])
 
 
 def do_normalise(run: Run) -> Json:
@@ -54,12 +53,16 @@ def normalise_told(result: Json) -> str:
     return f"{format_size(result['size'])}, sha256 {result['sha256'][:16]}"
 
 
-def verify_inputs(run: Run) -> object:
-    return [run.results["normalise"]["sha256"], jsonable(run.plan.verification), run.results["patch"]["version"]]
+def verify_inputs(run: Run) -> dict[str, object]:
+    return {
+        "the wheel": run.results["normalise"]["sha256"],
+        "its version": run.results["patch"]["version"],
+        **{f"verify.{name}": value for name, value in jsonable(run.plan.verification).items()},
+    }
 
 
-def verify_intact(run: Run, result: Json) -> bool:
-    return bool(result["report"]["passed"])
+def verify_lost(run: Run, result: Json) -> str:
+    return "" if result["report"]["passed"] else "the wheel did not pass"
 
 
 def do_verify(run: Run) -> Json:
@@ -123,12 +126,13 @@ def verify_told(result: Json) -> str:
     return f"{result['report']['verdict']}: imported in {imports.get('import_seconds')} s{answer}"
 
 
-def record_inputs(run: Run) -> object:
-    return [run.results["verify"], run.plan.out]
+def record_inputs(run: Run) -> dict[str, object]:
+    return {"the verification": run.results["verify"], "--out": run.plan.out}
 
 
-def record_intact(run: Run, result: Json) -> bool:
-    return file_intact(run, result) and Path(result["record"]).is_file()
+def record_lost(run: Run, result: Json) -> str:
+    record = Path(result["record"])
+    return file_lost(Path(result["wheel"]), result["sha256"]) or ("" if record.is_file() else f"{record} is gone")
 
 
 def do_record(run: Run) -> Json:

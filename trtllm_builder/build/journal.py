@@ -19,10 +19,10 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Stamp:
-    """A finished stage: the digest of what went in, and the result that later stages read."""
+    """A finished stage: the digest of each thing that went in, by name, and the result that later stages read."""
 
     stage: str
-    inputs: str
+    inputs: dict[str, str]
     result: Json
 
 
@@ -67,7 +67,8 @@ class Journal:
             os.close(handle)
 
     def stamps(self) -> dict[str, Stamp]:
-        """The last finished state of each stage; a stage that was begun again and not finished has none.
+        """The last finished state of each stage; a stage that was begun again and not finished has no inputs, so that
+        nothing agrees with them.
 
         A ``rebuild`` event takes all stamps away.
         """
@@ -77,9 +78,10 @@ class Journal:
             if event["event"] == "rebuild":
                 stamps.clear()
             elif event["event"] == "begin" and isinstance(stage, str):
-                stamps.pop(stage, None)
+                stamps[stage] = Stamp(stage, {}, {})
             elif event["event"] == "end" and isinstance(stage, str) and isinstance(event.get("result"), dict):
-                stamps[stage] = Stamp(stage, str(event.get("inputs")), event["result"])
+                inputs = event.get("inputs")
+                stamps[stage] = Stamp(stage, inputs if isinstance(inputs, dict) else {}, event["result"])
         return stamps
 
     def last_run(self) -> Json | None:

@@ -27,29 +27,29 @@ from trtllm_builder.process import read_stat
 _TOOLS = Stage(
     "tools",
     prepare.tools_inputs,
-    prepare.tools_intact,
+    prepare.tools_lost,
     prepare.do_tools,
     lambda result: f"CUDA {result['toolkit']}, {', '.join(result['paths'])}",
 )
 _FETCH = Stage(
     "fetch",
     prepare.fetch_inputs,
-    prepare.fetch_intact,
+    prepare.fetch_lost,
     prepare.do_fetch,
     lambda result: f"{result['commit'][:12] or result['digest'][:19]} from {result['served_by']}",
 )
 _PATCH = Stage(
     "patch",
     prepare.patch_inputs,
-    prepare.patch_intact,
+    prepare.patch_lost,
     prepare.do_patch,
     lambda result: f"{', '.join(one['name'] for one in result['sets'])}; version {result['version']}",
 )
 _LAST = (
-    Stage("compile", compiling.compile_inputs, compiling.compile_intact, compiling.do_compile, compiling.compile_told),
-    Stage("normalise", finish.normalise_inputs, finish.file_intact, finish.do_normalise, finish.normalise_told),
-    Stage("verify", finish.verify_inputs, finish.verify_intact, finish.do_verify, finish.verify_told),
-    Stage("record", finish.record_inputs, finish.record_intact, finish.do_record, finish.record_told),
+    Stage("compile", compiling.compile_inputs, compiling.compile_lost, compiling.do_compile, compiling.compile_told),
+    Stage("normalise", finish.normalise_inputs, finish.normalise_lost, finish.do_normalise, finish.normalise_told),
+    Stage("verify", finish.verify_inputs, finish.verify_lost, finish.do_verify, finish.verify_told),
+    Stage("record", finish.record_inputs, finish.record_lost, finish.do_record, finish.record_told),
 )
 
 

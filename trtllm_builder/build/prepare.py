@@ -53,13 +53,18 @@ def _check_out(out: Path) -> None:
         )
 
 
-def tools_inputs(run: Run) -> object:
+def tools_inputs(run: Run) -> dict[str, object]:
     plan = run.plan
-    return [plan.python.value, plan.python_version, plan.toolkit_version, [(t.name, t.version) for t in plan.tools]]
+    return {
+        "the Python": [plan.python.value, plan.python_version],
+        "the CUDA toolkit": plan.toolkit_version,
+        **{tool.name: tool.version for tool in plan.tools},
+    }
 
 
-def tools_intact(run: Run, result: Json) -> bool:
-    return all(Path(path).exists() for path in (*result["paths"].values(), run.workspace.venv / "complete"))
+def tools_lost(run: Run, result: Json) -> str:
+    wanted = (*result["paths"].values(), str(run.workspace.venv / "complete"))
+    return next((f"{path} is gone" for path in wanted if not Path(path).exists()), "")
 
 
 def do_tools(run: Run) -> Json:
@@ -120,16 +125,18 @@ def _make_venv(run: Run) -> None:
     marker.write_text(made_from)
 
 
-def fetch_inputs(run: Run) -> object:
+def fetch_inputs(run: Run) -> dict[str, object]:
     source = run.plan.source
-    state = tree_digest(Path(source.directory)) if source.directory else source.commit
+    if source.directory:
+        return {"the directory": source.directory, "what is in the directory": tree_digest(Path(source.directory))}
     # A new run asks the server again what a ref names now; a resumed one has its run's name and goes on with that.
-    moment = run.identifier if state is None else ""
-    return [source.url, source.ref, source.directory, state, moment]
+    moment = {} if source.commit else {"what the ref names now": run.identifier}
+    return {"the source's URL": source.url, "the ref": source.ref, "the commit": source.commit, **moment}
 
 
-def fetch_intact(run: Run, result: Json) -> bool:
-    return (run.workspace.source / "scripts" / "build_wheel.py").is_file()
+def fetch_lost(run: Run, result: Json) -> str:
+    script = run.workspace.source / "scripts" / "build_wheel.py"
+    return "" if script.is_file() else f"{script} is gone"
 
 
 def do_fetch(run: Run) -> Json:
@@ -214,15 +221,20 @@ def plan_again(run: Run) -> None:
         )
 
 
-def patch_inputs(run: Run) -> object:
-    fetched = run.results["fetch"]
-    return [fetched["commit"], fetched["digest"], run.plan.label, [(p.name, p.digest) for p in run.plan.patches],
-            [(option.name, option.value) for option in run.plan.options]]  # fmt: skip
+def patch_inputs(run: Run) -> dict[str, object]:
+    return {
+        "the source": [run.results["fetch"]["commit"], run.results["fetch"]["digest"]],
+        "the version's label": run.plan.label,
+        "the list of patch sets": [patch.name for patch in run.plan.patches],
+        **{f"the patch set {patch.name}": patch.digest for patch in run.plan.patches},
+        **{option.name: option.value for option in run.plan.options},
+    }
 
 
-def patch_intact(run: Run, result: Json) -> bool:
+def patch_lost(run: Run, result: Json) -> str:
     """A second look at the same sets: everything that applied must still be there."""
-    return all(patch.outcome in ("applied already", "not needed") for patch in run.plan.patches)
+    undone = [patch.name for patch in run.plan.patches if patch.outcome not in ("applied already", "not needed")]
+    return f"the sources no longer have all that {' and '.join(undone)} made of them" if undone else ""
 
 
 def do_patch(run: Run) -> Json:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trtllm_builder.build.journal import Journal, Json, digest
+from trtllm_builder.build.journal import Journal, Json, Stamp, digest
 from trtllm_builder.build.observer import Observer
 from trtllm_builder.build.workspace import Workspace
 from trtllm_builder.errors import HostError
 from trtllm_builder.plan.make import Material
 from trtllm_builder.plan.model import Plan
+from trtllm_builder.repro.wheel_writer import sha256_of
 from trtllm_builder.units import format_duration
+
+_MOST_NAMES = 4
 
 
 @dataclass
@@ -70,12 +73,13 @@ def told_as_sentences(doing: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Stage:
-    """``inputs`` is all that the result depends on; ``intact`` says whether what an earlier run left still stands;
-    ``do`` works and returns the result, plain JSON values; ``told`` is the result in a few words."""
+    """``inputs`` is all that the result depends on, under names that a person understands; ``lost`` says what is wrong
+    with what an earlier run left, nothing when it still stands; ``do`` works and returns the result, plain JSON
+    values; ``told`` is the result in a few words."""
 
     name: str
-    inputs: Callable[[Run], Any]
-    intact: Callable[[Run, Json], bool]
+    inputs: Callable[[Run], Mapping[str, Any]]
+    lost: Callable[[Run, Json], str]
     do: Callable[[Run], Json]
     told: Callable[[Json], str]
 
@@ -83,15 +87,17 @@ class Stage:
 def carry_out(stage: Stage, run: Run) -> None:
     """Keep the stage's earlier result when nothing it depends on changed, else do it, and all that follow it."""
     run.stage = stage.name
-    inputs = _inputs(stage, run)
     stamp = run.journal.stamps().get(stage.name)
-    if not run.redo and stamp is not None and stamp.inputs == inputs and stage.intact(run, stamp.result):
+    why = "" if stamp is None or run.redo else _why_again(stage, run, stamp)
+    if stamp is not None and not run.redo and not why:
         run.results[stage.name] = stamp.result
         run.observer.stage(stage.name, "kept", stage.told(stamp.result))
         return
     run.redo = True
-    run.observer.stage(stage.name, "begun", "")
-    run.journal.append("begin", stage=stage.name, run=run.identifier)
+    run.observer.stage(stage.name, "begun", why)
+    if stamp is not None and stamp.inputs and why:
+        run.observer.note(f"{stage.name} is done again: {why}")
+    run.journal.append("begin", stage=stage.name, run=run.identifier, why=why)
     started = time.monotonic()
     with told_as_sentences(stage.name):
         result = stage.do(run)
@@ -105,6 +111,26 @@ def carry_out(stage: Stage, run: Run) -> None:
     run.observer.stage(stage.name, "done", f"{stage.told(result)} ({format_duration(seconds)})")
 
 
-def _inputs(stage: Stage, run: Run) -> str:
+def _inputs(stage: Stage, run: Run) -> dict[str, str]:
     # Another version of ours may do any stage differently.
-    return digest([run.plan.builder, stage.inputs(run)])
+    named = {"the version of trtllm-builder": run.plan.builder, **stage.inputs(run)}
+    return {name: digest(value)[:16] for name, value in named.items()}
+
+
+def _why_again(stage: Stage, run: Run, stamp: Stamp) -> str:
+    """Why the stage's earlier result cannot be kept; nothing when it can."""
+    if not stamp.inputs:
+        return "it was begun and not finished"
+    now = _inputs(stage, run)
+    changed = [name for name in {**stamp.inputs, **now} if stamp.inputs.get(name) != now.get(name)]
+    if changed:
+        more = f" and {len(changed) - _MOST_NAMES} more" if len(changed) > _MOST_NAMES else ""
+        return f"changed since: {', '.join(changed[:_MOST_NAMES])}{more}"
+    return stage.lost(run, stamp.result)
+
+
+def file_lost(path: Path, sha256: str) -> str:
+    """What is wrong with a file that an earlier run left; nothing when it is there as it was."""
+    if not path.is_file():
+        return f"{path} is gone"
+    return "" if sha256_of(path) == sha256 else f"{path} is another file now"
