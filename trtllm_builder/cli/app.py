@@ -55,6 +55,9 @@ def root(
     ] = None,
     jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Compilers at once.")] = None,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Begin from a clean source and build directory.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Go on without this terminal once the run has begun; see attach.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and build nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines instead of text.")] = False,
     profile_dirs: Annotated[
@@ -88,7 +91,7 @@ def root(
     if dry_run:
         plan.show_plan(request, "json" if as_json else "text")
     else:
-        build_command.build(request, rebuild=rebuild, as_json=as_json)
+        build_command.build(request, rebuild=rebuild, as_json=as_json, detach=detach)
 
 
 def _report(error: BuilderError, as_json: bool) -> None:
