@@ -38,10 +38,17 @@ _RULES = (
         "mpi4py-missing", r"No module named '(mpi4py[\w.]*)'", "{0} is missing: the wheel still imports it.", _REBUILD
     ),
     _rule("no-driver", r"(libnvidia-ml\.so\.1|libcuda\.so\.1): cannot open", "The driver's {0} is missing.", _GPU),
-    _rule("no-driver", r"(?:NVML Shared Library Not Found)", "The driver's libnvidia-ml.so.1 is missing.", _GPU),
+    _rule("no-driver", r"NVML Shared Library Not Found", "The driver's libnvidia-ml.so.1 is missing.", _GPU),
+    _rule(
+        "no-driver",
+        r"Found no NVIDIA driver|cudaErrorStubLibrary|CUDA driver is a stub",
+        "There is no NVIDIA driver here.",
+        _GPU,
+    ),
+    _rule("no-device", r"no CUDA-capable device|CUDA_ERROR_NO_DEVICE", "The driver is here, and no GPU.", _GPU),
     _rule(
         "cuda-major",
-        r"(lib(?:cublas|cudart|cufft|curand|cusolver|cusparse|cupti|nvrtc|nvJitLink|cudnn)\w*\.so\.[\d.]+): cannot",
+        r"(lib(?:cublas|cudart|cufft|curand|cusolver|cusparse|cupti|nvrtc|nvJitLink)\w*\.so\.[\d.]+): cannot",
         "{0} is missing: the wheel was built for another CUDA major version than the one installed.",
         "Install the CUDA libraries of that major version, or build the wheel for the one that is there.",
     ),
@@ -59,7 +66,8 @@ _RULES = (
     ),
     _rule(
         "torch-abi",
-        r"undefined symbol: (\w*(?:c10|at|torch)\d*\w*)",
+        # Mangled names of torch's own namespaces: 3c10, 2at, 5torch.
+        r"undefined symbol: (_Z\w*?(?:3c10|2at|5torch)\w*|aoti_torch_\w+)",
         "PyTorch lacks {0}: the wheel was built against another PyTorch, or with the other C++ ABI.",
         "Install the PyTorch version that the wheel was built against.",
     ),
@@ -90,13 +98,20 @@ _RULES = (
     ),
     _rule(
         "no-kernel-image",
-        r"no kernel image is available",
+        r"no kernel image is available|cudaErrorNoKernelImageForDevice|CUDA_ERROR_NO_BINARY_FOR_GPU",
         "The wheel holds no GPU code for this machine's GPU.",
         "Add the GPU's architecture to cuda.architectures in the profile and build again.",
     ),
     _rule(
+        "ptx-too-new",
+        r"PTX was compiled with an unsupported toolchain|cudaErrorUnsupportedPtxVersion|CUDA_ERROR_UNSUPPORTED_PTX",
+        "The wheel's PTX is newer than this driver, which cannot translate it.",
+        "Build with machine code for this GPU (cuda.architectures), which an older driver of the same major version "
+        "runs, or install a newer driver.",
+    ),
+    _rule(
         "driver-too-old",
-        r"driver version is insufficient",
+        r"driver version is insufficient|cudaErrorInsufficientDriver",
         "The NVIDIA driver is too old for this wheel's CUDA.",
         "CUDA 12.x needs driver 525 or newer, CUDA 13.x 580 or newer: build for what the driver runs.",
     ),
@@ -127,13 +142,23 @@ _RULES = (
 )
 _MPI = re.compile(r"mpi4py|\bMPI_|mpi_comm|\bompi_|\bpmix", re.IGNORECASE)
 _MPI_LIBRARY = re.compile(r"mpi|pmix", re.IGNORECASE)
-_WHEN = {"import": "when it is imported", "answer": "at first use", "exit": "when it ends"}
+_WHEN = {
+    "import": "when it is imported",
+    "answer": "at first use",
+    "launch": "when a kernel is launched",
+    "exit": "when it ends",
+}
 
 
-def diagnose_failure(phase: str, text: str, *, status: int | None = None) -> Diagnosis:
-    """From the message and output of a test that ended by itself; ``status`` is the exit status of the process."""
+def diagnose_failure(phase: str, text: str, *, status: int | None = None, driver: bool = True) -> Diagnosis:
+    """From the message and output of a test that ended by itself; ``status`` is the exit status of the process.
+
+    ``driver``: there is one. CUDA's runtime calls one that is not there insufficient too.
+    """
     for rule in _RULES:
         if match := rule.pattern.search(text):
+            if rule.id == "driver-too-old" and not driver:
+                return Diagnosis("no-driver", "There is no NVIDIA driver here.", _GPU)
             return Diagnosis(rule.id, rule.what.format(*match.groups()), rule.remedy)
     if status is not None and status < 0:
         what = f"The process died of signal {-status} {_WHEN.get(phase, '')}".rstrip() + "."

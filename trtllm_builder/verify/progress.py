@@ -9,8 +9,10 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from trtllm_builder.verify.world import World
+
 _TEXT_LIMIT = 20_000  # characters, the last of which are kept
-_PHASES = ("import", "answer", "exit")
+_PHASES = ("import", "answer", "launch", "exit")
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,10 @@ class Progress:
     multi_device: int | None = None
     answer: str | None = None
     answer_seconds: float | None = None
+    launched: str | None = None
+    launch_seconds: float | None = None
     traceback: str | None = None
+    world: World | None = None
 
 
 def read_progress(text: str) -> Progress:
@@ -60,6 +65,31 @@ def _answered(got: Progress, said: dict[str, object]) -> Progress:
     return got if seconds is None or text is None else replace(got, answer=text, answer_seconds=seconds)
 
 
+def _launched(got: Progress, said: dict[str, object]) -> Progress:
+    seconds, text = _seconds(said), _text(said.get("text"))
+    return got if seconds is None or text is None else replace(got, launched=text, launch_seconds=seconds)
+
+
+def _world(got: Progress, said: dict[str, object]) -> Progress:
+    """Told before the wheel's code runs: only the first counts."""
+    shm, capabilities, user, refused = (said.get(key) for key in ("shm", "capabilities", "user", "refused"))
+    flags = [said.get(key) for key in ("pmix", "network", "no_new_privileges")]
+    whole = (
+        (shm is None or isinstance(shm, int))
+        and isinstance(capabilities, int)
+        and isinstance(user, int)
+        and isinstance(refused, dict)
+        and all(isinstance(flag, bool) for flag in flags)
+    )
+    if got.world is not None or got.phase or not whole:
+        return got
+    pmix, network, no_new = (flag is True for flag in flags)
+    assert isinstance(capabilities, int) and isinstance(user, int) and isinstance(refused, dict)  # noqa: S101
+    assert shm is None or isinstance(shm, int)  # noqa: S101
+    told = {str(name): str(why) for name, why in refused.items()}
+    return replace(got, world=World(shm, pmix, network, capabilities, no_new, user, told))
+
+
 def _error(got: Progress, said: dict[str, object]) -> Progress:
     trace = _text(said.get("traceback"))
     return got if trace is None or got.traceback is not None else replace(got, traceback=trace)
@@ -83,5 +113,7 @@ _TAKE: dict[str, Callable[[Progress, dict[str, object]], Progress]] = {
     "imported": _imported,
     "build-info": _build_info,
     "answered": _answered,
+    "launched": _launched,
+    "world": _world,
     "error": _error,
 }

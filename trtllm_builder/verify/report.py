@@ -105,7 +105,15 @@ def _smoke(smoke: Smoke) -> list[str]:
     for what, seconds in (("import", smoke.import_seconds), ("answer", smoke.answer_seconds)):
         if seconds is not None:
             told.append(f"{what} took {format_duration(seconds)}")
-    return [", ".join(told)]
+    lines = [", ".join(told)]
+    if smoke.world:
+        held = ", ".join(one.seen for one in smoke.world.restrictions if one.held)
+        loose = "; ".join(str(one) for one in smoke.world.restrictions if not one.held)
+        lines.append(f"  tried with {held or 'no restriction'}{f'; not restricted: {loose}' if loose else ''}")
+    if smoke.gpu:
+        launched = smoke.gpu.launched
+        lines.append(f"  GPU: {smoke.gpu.why if launched is None else f'{smoke.gpu.devices[0]}, its kernel ran'}")
+    return lines
 
 
 def _table(libraries: tuple[Library, ...]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Runs inside the smoke test's own interpreter, as a file: import, then one worker and one answer.
+"""Runs inside the smoke test's own interpreter, as a file: import, one worker, one answer, one kernel.
 
 Only the standard library and nothing of trtllm_builder, which that interpreter does not have. What it gets to is
 written as JSON lines to a pipe named in its task, since standard output belongs to the wheel's own code.
@@ -66,6 +66,18 @@ def get_answer(module: Any, model: str, prompt: str, progress: Progress) -> None
         llm.shutdown()
 
 
+def launch_kernel(name: str, progress: Progress) -> None:
+    """``bindings.launch(7)`` squares on the GPU, as the canary's does; other wheels launch theirs for the answer."""
+    launch = getattr(importlib.import_module(name + ".bindings"), "launch", None)
+    if launch is None:
+        return
+    started = time.perf_counter()
+    text = str(launch(7))[:_LIMIT]
+    if text != "49":
+        raise RuntimeError(text)
+    progress.say("launched", seconds=time.perf_counter() - started, text=text)
+
+
 def main() -> int:
     task = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     progress = Progress(task["progress"])
@@ -79,6 +91,10 @@ def main() -> int:
             phase = "answer"
             progress.say("phase", phase=phase)
             get_answer(module, task["answer"]["model"], task["answer"]["prompt"], progress)
+        if task["launch"] and task["build_info"]:
+            phase = "launch"
+            progress.say("phase", phase=phase)
+            launch_kernel(task["modules"][0], progress)
     except BaseException as error:  # noqa: BLE001 - SystemExit too: a wheel that ends the interpreter is broken
         text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
         progress.say("error", phase=phase, traceback=text[-_LIMIT:])

@@ -25,9 +25,11 @@ _TITLES: Mapping[str, str] = {
     "runtime-version": "__version__ is the version in METADATA",
     "single-device": "BuildInfo.ENABLE_MULTI_DEVICE is 0",
     "answer": "one worker gives one answer",
+    "launch": "a kernel of it runs on this machine's GPU",
     "exit": "the process ends by itself",
+    "restricted": "tried as in a rented container: 64 MB of /dev/shm, no /run/pmix, no network, no privileges",
 }
-_PHASES = ("install", "import", "answer", "exit")
+_PHASES = ("install", "import", "answer", "launch", "exit")
 
 
 def make_report(found: Audit, tried: Smoke | None, expectation: Expectation, *, why_no_smoke: str = "") -> Report:
@@ -62,7 +64,8 @@ def try_stranger(found: Audit, interpreter: Path, environ: Mapping[str, str], *,
 
 
 def smoke_checks(tried: Smoke | None, expectation: Expectation, version: str, why: str = "") -> tuple[Check, ...]:
-    """install, import, import-time, runtime-version, single-device, answer, exit. ``version`` is METADATA's."""
+    """install, import, import-time, runtime-version, single-device, answer, launch, exit, restricted. ``version`` is
+    METADATA's."""
     if tried is None:
         return tuple(_skip(id, why or "no smoke test was run") for id in _TITLES)
     return (
@@ -72,13 +75,15 @@ def smoke_checks(tried: Smoke | None, expectation: Expectation, version: str, wh
         _runtime_version(tried, version),
         _single_device(tried, expectation),
         _answer(tried),
+        _launch(tried),
         _phase("exit", tried),
+        _restricted(tried),
     )
 
 
 def _skip(id: str, why: str) -> Check:
-    severity: Severity = "warning" if id == "import-time" else "error"
-    return skipped(id, _TITLES[id], why, severity=severity)
+    severities: dict[str, Severity] = {"import-time": "warning", "launch": "info", "restricted": "info"}
+    return skipped(id, _TITLES[id], why, severity=severities.get(id, "error"))
 
 
 def _phase(id: str, tried: Smoke) -> Check:
@@ -166,3 +171,23 @@ def _answer(tried: Smoke) -> Check:
         seen=repr(tried.answer),
         remedy="It runs but computes something else: compare its flags and GPU code with those of a wheel that works.",
     )
+
+
+def _launch(tried: Smoke) -> Check:
+    if tried.phase == "launch" and tried.outcome != "ok":
+        return _phase("launch", tried)
+    gpu = tried.gpu
+    if gpu is None or gpu.launched is None:
+        return _skip("launch", gpu.why if gpu and gpu.why else f"it did not get beyond {tried.phase}")
+    told = f"{gpu.launched} on {', '.join(gpu.devices)}, in {format_duration(gpu.launch_seconds or 0)}"
+    return judged("launch", _TITLES["launch"], [], seen=told)
+
+
+def _restricted(tried: Smoke) -> Check:
+    if tried.world is None:
+        return _skip("restricted", f"it did not get beyond {tried.phase}")
+    held = ", ".join(one.seen for one in tried.world.restrictions if one.held)
+    if tried.world.restricted:
+        return judged("restricted", _TITLES["restricted"], [], severity="info", seen=held)
+    loose = "; ".join(str(one) for one in tried.world.restrictions if not one.held)
+    return _skip("restricted", f"this host did not allow all of it: {loose}; what held: {held or 'nothing'}")

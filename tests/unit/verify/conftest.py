@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from trtllm_builder.verify.smoke import Answer, Smoke, exercise, private_environment
+from trtllm_builder.verify.exercise import exercise
+from trtllm_builder.verify.smoke import Answer, Smoke, private_environment
 
 DATA = Path(__file__).parents[2] / "data" / "fatbin"
 INIT = "from .version import __version__\nfrom .llm import LLM\n"

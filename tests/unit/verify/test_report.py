@@ -62,7 +62,7 @@ def check(report: Report, id: str) -> Check:
 def test_everything_passed(report: Callable[..., Report]) -> None:
     made = report(FINE)
     assert made.passed and made.failed == ()
-    assert {c.id for c in made.skipped} == {"gpu-targets-allowed", "cuobjdump", "python-tag"}
+    assert {c.id for c in made.skipped} == {"gpu-targets-allowed", "cuobjdump", "python-tag", "launch", "restricted"}
     assert made.verdict == "passed, 3 checks skipped"
     jsonschema.validate(made.to_json(), SCHEMA)
     text = "\n".join(made.lines())
@@ -74,7 +74,7 @@ def test_what_was_not_run_did_not_pass(report: Callable[..., Report]) -> None:
     made = report(None, why_no_smoke="no interpreter")
     smoke_ids = {"install", "import", "import-time", "runtime-version", "single-device", "answer", "exit"}
     assert smoke_ids <= {c.id for c in made.skipped}
-    assert "10 checks skipped" in made.verdict
+    assert "12 checks skipped" in made.verdict
     assert f"SKIPPED {', '.join(c.id for c in made.checks if c.id in smoke_ids)}: no interpreter" in made.lines()
     assert made.to_json()["imports"] is None
     jsonschema.validate(made.to_json(), SCHEMA)

@@ -41,7 +41,7 @@ def test_the_world_of_the_test_is_clean(attempt: Try, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(("seconds", "left"), [("0.1", 0), ("60", 1)])
 def test_only_what_stays_is_left_behind(attempt: Try, seconds: str, left: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trtllm_builder.verify.smoke._FAREWELL", 0.5)
+    monkeypatch.setattr("trtllm_builder.verify.exercise._FAREWELL", 0.5)
     code = f"import subprocess\nsubprocess.Popen(['sleep', '{seconds}'])\nclass LLM: pass"
     tried = attempt({"tensorrt_llm/llm.py": code}, answer=None)
     assert (tried.outcome, tried.left_behind) == ("ok", left)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from trtllm_builder.process import read_stat
-from trtllm_builder.verify import smoke as smoke_module
+from trtllm_builder.verify import exercise as exercise_module
 from trtllm_builder.verify.capture import Capture
 from trtllm_builder.verify.expect import Expectation
 from trtllm_builder.verify.progress import Progress, read_progress
@@ -24,7 +24,7 @@ Try = Callable[..., Smoke]
 
 
 def test_a_flood_of_output_is_ended_and_its_end_kept(attempt: Try, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smoke_module, "_FLOOD", 1 << 20)
+    monkeypatch.setattr(exercise_module, "_FLOOD", 1 << 20)
     tried = attempt({"tensorrt_llm/llm.py": "while True: print('x' * 999)"})
     assert (tried.outcome, tried.phase) == ("failed", "import")
     assert tried.diagnosis and tried.diagnosis.what == "It floods its output when it is imported: more than 1.0 MiB."
@@ -33,7 +33,7 @@ def test_a_flood_of_output_is_ended_and_its_end_kept(attempt: Try, monkeypatch: 
 
 
 def test_a_flood_counts_also_when_it_ended_by_itself(attempt: Try, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smoke_module, "_FLOOD", 1 << 16)
+    monkeypatch.setattr(exercise_module, "_FLOOD", 1 << 16)
     tried = attempt({"tensorrt_llm/llm.py": "print('xxxxxxxx\\n' * 9_999)\nclass LLM: pass"}, answer=None)
     assert tried.diagnosis and tried.diagnosis.id == "output-flood"
 
@@ -65,7 +65,7 @@ class LLM: pass
 
 def test_a_daemon_is_seen_counted_and_ended(attempt: Try, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The only looks at the processes are those after the daemon has left its session and lost its parent.
-    monkeypatch.setattr(smoke_module, "_FAREWELL", 0.1)
+    monkeypatch.setattr(exercise_module, "_FAREWELL", 0.1)
     path = tmp_path / "pid"
     tried = attempt({"tensorrt_llm/llm.py": DAEMON.format(path=str(path))}, answer=None, stall=50)
     assert (tried.outcome, tried.left_behind) == ("ok", 1)
