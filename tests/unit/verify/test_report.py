@@ -63,16 +63,26 @@ def test_everything_passed(report: Callable[..., Report]) -> None:
     made = report(FINE)
     assert made.passed and made.failed == ()
     assert {c.id for c in made.skipped} == {"gpu-targets-allowed", "cuobjdump", "python-tag", "launch", "restricted"}
-    assert made.verdict == "passed, 3 checks skipped"
+    assert made.verdict == "passed, 5 checks skipped"
     jsonschema.validate(made.to_json(), SCHEMA)
     text = "\n".join(made.lines())
-    assert "PASSED, 3 CHECKS SKIPPED" in text
+    assert "PASSED, 5 CHECKS SKIPPED" in text
     assert "libtensorrt_llm.so" in text and "100f" in text
 
 
 def test_what_was_not_run_did_not_pass(report: Callable[..., Report]) -> None:
     made = report(None, why_no_smoke="no interpreter")
-    smoke_ids = {"install", "import", "import-time", "runtime-version", "single-device", "answer", "exit"}
+    smoke_ids = {
+        "install",
+        "import",
+        "import-time",
+        "runtime-version",
+        "single-device",
+        "answer",
+        "launch",
+        "exit",
+        "restricted",
+    }
     assert smoke_ids <= {c.id for c in made.skipped}
     assert "12 checks skipped" in made.verdict
     assert f"SKIPPED {', '.join(c.id for c in made.checks if c.id in smoke_ids)}: no interpreter" in made.lines()
