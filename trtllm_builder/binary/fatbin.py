@@ -36,21 +36,23 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from mmap import mmap
-from typing import BinaryIO, Literal
+from typing import Literal
+
+from trtllm_builder.binary.stream import Stream
 
 Kind = Literal["ptx", "cubin", "lto", "other"]
 Compression = Literal["none", "lz4", "zstd"]
 
-Source = bytes | bytearray | memoryview | mmap | BinaryIO
+Source = bytes | bytearray | memoryview | mmap | Stream
 
 _BUFFERS = (bytes, bytearray, memoryview, mmap)
-_MAGIC = 0xBA55ED50
-_FRAME = struct.Struct("<IHHQ")
-_ENTRY = struct.Struct("<HHIQIIHHIIIQQQ")
+MAGIC, VERSION = 0xBA55ED50, 1
+FRAME = struct.Struct("<IHHQ")
+ENTRY = struct.Struct("<HHIQIIHHIIIQQQ")
 _KINDS: dict[int, Kind] = {1: "ptx", 2: "cubin", 8: "lto"}
 _LZ4, _ZSTD, _SPECIFIC, _FAMILY = 0x2000, 0x8000, 0x100000, 0x200000
 # libcublasLt has 5,666; the bound keeps a crafted file from filling memory.
-_MAX_ENTRIES = 250_000
+MAX_ENTRIES = 250_000
 
 
 class FatbinError(ValueError):
@@ -96,8 +98,8 @@ def read_fatbin(data: Source, start: int = 0, end: int | None = None) -> Iterato
         while body < frame_end:
             entry, body = walk.entry(body, frame_end)
             count += 1
-            if count > _MAX_ENTRIES:
-                raise FatbinError(f"more than {_MAX_ENTRIES} entries", body)
+            if count > MAX_ENTRIES:
+                raise FatbinError(f"more than {MAX_ENTRIES} entries", body)
             yield entry
         offset = frame_end
 
@@ -114,7 +116,7 @@ class _Walk:
         return self.data.read(size)
 
     def skip_padding(self, offset: int, limit: int) -> int:
-        step = _FRAME.size
+        step = FRAME.size
         while offset < limit:
             window = self.at(offset, min(step, limit - offset))
             rest = window.lstrip(b"\0")
@@ -125,24 +127,24 @@ class _Walk:
         return limit
 
     def frame(self, offset: int, limit: int) -> tuple[int, int]:
-        head = self.at(offset, min(_FRAME.size, limit - offset))
-        if len(head) < _FRAME.size:
+        head = self.at(offset, min(FRAME.size, limit - offset))
+        if len(head) < FRAME.size:
             raise FatbinError("a frame header is cut off", offset)
-        magic, version, header, size = _FRAME.unpack(head)
-        if magic != _MAGIC:
-            raise FatbinError(f"expected the magic number {_MAGIC:#x}, found {magic:#x}", offset)
-        if version != 1 or header < _FRAME.size:
+        magic, version, header, size = FRAME.unpack(head)
+        if magic != MAGIC:
+            raise FatbinError(f"expected the magic number {MAGIC:#x}, found {magic:#x}", offset)
+        if version != VERSION or header < FRAME.size:
             raise FatbinError(f"frame version {version} with a header of {header} bytes is not known", offset)
         if header + size > limit - offset:
             raise FatbinError(f"a frame of {size} bytes goes beyond its section", offset)
         return offset + header, offset + header + size
 
     def entry(self, offset: int, limit: int) -> tuple[Entry, int]:
-        head = self.at(offset, min(_ENTRY.size, limit - offset))
-        if len(head) < _ENTRY.size:
+        head = self.at(offset, min(ENTRY.size, limit - offset))
+        if len(head) < ENTRY.size:
             raise FatbinError("an entry header is cut off", offset)
-        kind, _, header, padded, packed, _, _, _, sm, _, _, flags, _, unpacked = _ENTRY.unpack(head)
-        if header < _ENTRY.size:
+        kind, _, header, padded, packed, _, _, _, sm, _, _, flags, _, unpacked = ENTRY.unpack(head)
+        if header < ENTRY.size:
             raise FatbinError(f"an entry header of {header} bytes is too short", offset)
         if header + padded > limit - offset:
             raise FatbinError(f"an entry of {padded} bytes goes beyond its frame", offset)

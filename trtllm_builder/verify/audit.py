@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from threading import Lock
 
 from packaging.version import InvalidVersion, Version
 
+from trtllm_builder.binary.stream import Stream
 from trtllm_builder.binary.wheel import Limits, Wheel, WheelError, read_wheel
 from trtllm_builder.errors import UsageError, VerifyError
 from trtllm_builder.units import format_size
 from trtllm_builder.verify.checks import Check, judged, skipped
 from trtllm_builder.verify.cuobjdump import SecondOpinion, ask
 from trtllm_builder.verify.expect import Expectation
-from trtllm_builder.verify.library import Library, read_library
+from trtllm_builder.verify.library import KEPT, Library, read_library
 from trtllm_builder.verify.links import link_checks, requirement_checks
 from trtllm_builder.verify.targets import target_checks
 
+_SYMBOLS = 64 << 20  # bytes, of all libraries together
 _SECOND = "cuobjdump lists the same GPU code"
 
 
@@ -73,25 +74,26 @@ def audit(
     that is no wheel at all.
     """
     libraries: list[Library] = []
+    turn, room = Lock(), _SYMBOLS
     opinions: list[SecondOpinion] = []
 
     with tempfile.TemporaryDirectory(prefix="verify-", dir=scratch) as directory:
 
-        def visit(name: str, stream: BinaryIO) -> None:
-            library = read_library(name, stream, expectation)
-            libraries.append(library)
-            if cross_check and cuobjdump and library.targets:
-                copy = Path(directory) / "library.so"
-                stream.seek(0)
-                with copy.open("wb") as target:
-                    shutil.copyfileobj(stream, target, 1 << 20)
-                opinions.append(ask(cuobjdump, copy, library, environ or {}))
-                copy.unlink()
+        def visit(name: str, stream: Stream) -> None:
+            nonlocal room
+            with turn:  # symbols of all libraries together have a limit, and one cuobjdump takes a gigabyte
+                library = read_library(name, stream, expectation, keep=min(room, KEPT))
+                room -= library.symbols_size
+                libraries.append(library)
+                if cross_check and cuobjdump and library.targets:
+                    opinions.append(_asked(cuobjdump, Path(directory) / "library.so", stream, library, environ or {}))
 
         try:
             seen = read_wheel(wheel, visit=visit, keep=_worth_keeping, limits=limits)
         except (WheelError, OSError) as error:
             raise VerifyError(f"{wheel} cannot be verified: {error}", remedy="Give the path of a .whl file.") from error
+    place = {member.name: number for number, member in enumerate(seen.members)}
+    libraries.sort(key=lambda library: place[library.path])
     checks = (
         *_archive_checks(seen),
         *target_checks(libraries, expectation),
@@ -103,6 +105,17 @@ def audit(
         _size(seen, expectation),
     )
     return Audit(seen, tuple(libraries), checks)
+
+
+def _asked(tool: Path, copy: Path, stream: Stream, library: Library, environ: Mapping[str, str]) -> SecondOpinion:
+    """cuobjdump reads files only."""
+    stream.seek(0)
+    with copy.open("wb") as target:
+        while piece := stream.read(1 << 20):
+            target.write(piece)
+    opinion = ask(tool, copy, library, environ)
+    copy.unlink()
+    return opinion
 
 
 def _worth_keeping(name: str) -> bool:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from pathlib import PurePosixPath
-from typing import BinaryIO
 
-from trtllm_builder.binary.elf import Elf, ElfError, Symbol, read_elf
-from trtllm_builder.binary.fatbin import Entry, FatbinError, read_fatbin
+from trtllm_builder.binary.elf import Elf, ElfError, read_elf
+from trtllm_builder.binary.elf_symbols import OBJECT, Symbol
+from trtllm_builder.binary.fatbin import MAX_ENTRIES, Entry, FatbinError, read_fatbin
+from trtllm_builder.binary.stream import Stream
+from trtllm_builder.binary.unpack import UnpackError
 from trtllm_builder.verify.expect import Expectation
 
-SYMBOLS = 200_000  # libtorch_cpu.so defines 74,567
+KEPT = 32 << 20  # bytes of symbols: libtorch_cpu.so has 17 MB of them
 _SECTIONS = (".nv_fatbin", "__nv_relfatbin")
 
 
@@ -36,8 +40,9 @@ class Target:
 class Library:
     """``error`` says why it could not be read; then the other fields are empty and say nothing.
 
-    ``undefined`` and ``defined`` are the dynamic symbols, each at most ``SYMBOLS``; ``symbols_left_out`` counts those
-    beyond. The forbidden ones were looked for among all. ``needed_versions``: pairs like ("libc.so.6", "GLIBC_2.34").
+    ``undefined`` and ``defined`` are the dynamic symbols; ``symbols_left_out`` counts those that a hostile or giant
+    library has beyond what is kept (the forbidden ones are looked for among all). ``needed_versions`` are pairs like
+    ("libc.so.6", "GLIBC_2.34").
     """
 
     path: str
@@ -61,6 +66,11 @@ class Library:
         return PurePosixPath(self.path).name
 
     @property
+    def symbols_size(self) -> int:
+        """Bytes that the symbols take, about: objects and names."""
+        return sum(OBJECT + len(symbol.name) for symbol in (*self.undefined, *self.defined))
+
+    @property
     def cubins(self) -> frozenset[str]:
         """The targets whose machine code a launch can use."""
         return frozenset(target.name for target in self.targets if target.kind == "cubin" and target.linked)
@@ -71,13 +81,18 @@ class Library:
         return frozenset(target.name for target in self.targets if target.kind == "ptx" and target.linked)
 
 
-def read_library(path: str, stream: BinaryIO, expectation: Expectation) -> Library:
-    """``stream`` is binary and seekable. A broken file gives a Library with ``error``."""
+def read_library(path: str, stream: Stream, expectation: Expectation, *, keep: int = KEPT) -> Library:
+    """A broken file gives a Library with ``error``. About ``keep`` bytes of symbols are kept."""
     size = stream.seek(0, 2)
+    forbidden = re.compile("|".join(f"(?:{one})" for one in expectation.forbidden_symbols) or r"(?!)", re.ASCII)
+
+    def watch(name: str) -> bool:
+        return forbidden.fullmatch(name) is not None
+
     try:
-        elf = read_elf(stream)
+        elf = read_elf(stream, watch=watch, keep=keep)
         entries = _entries(elf, stream)
-    except (ElfError, FatbinError) as error:
+    except (ElfError, FatbinError, UnpackError) as error:
         return Library(path, size, error=str(error))
     return Library(
         path=path,
@@ -89,20 +104,26 @@ def read_library(path: str, stream: BinaryIO, expectation: Expectation) -> Libra
         runpath=elf.runpath,
         targets=_targets(entries),
         forbidden_libraries=_forbidden_libraries((*elf.needed, elf.soname, PurePosixPath(path).name), expectation),
-        forbidden_symbols=_forbidden_symbols(elf, expectation),
+        forbidden_symbols=(*_hits(elf.undefined, "undefined", watch), *_hits(elf.defined, "defined", watch)),
         needed_versions=elf.needed_versions,
-        undefined=elf.undefined[:SYMBOLS],
-        defined=elf.defined[:SYMBOLS],
-        symbols_left_out=max(0, len(elf.undefined) - SYMBOLS) + max(0, len(elf.defined) - SYMBOLS),
+        undefined=elf.undefined,
+        defined=elf.defined,
+        symbols_left_out=elf.symbols_left_out,
     )
 
 
-def _entries(elf: Elf, stream: BinaryIO) -> list[tuple[bool, Entry]]:
-    return [
-        (section.name == ".nv_fatbin", entry)
-        for section in elf.named(*_SECTIONS)
-        for entry in read_fatbin(stream, section.offset, section.offset + section.size)
-    ]
+def _entries(elf: Elf, stream: Stream) -> list[tuple[bool, Entry]]:
+    sections = sorted(elf.named(*_SECTIONS), key=lambda section: section.offset)
+    for one, other in pairwise(sections):
+        if one.offset + one.size > other.offset:
+            raise FatbinError("two sections of GPU code share bytes", other.offset)
+    found: list[tuple[bool, Entry]] = []
+    for section in sections:
+        for entry in read_fatbin(stream, section.offset, section.offset + section.size):
+            found.append((section.name == ".nv_fatbin", entry))
+            if len(found) > MAX_ENTRIES:
+                raise FatbinError(f"more than {MAX_ENTRIES} entries", entry.offset)
+    return found
 
 
 def _targets(entries: list[tuple[bool, Entry]]) -> tuple[Target, ...]:
@@ -124,10 +145,5 @@ def _forbidden_libraries(names: tuple[str, ...], expectation: Expectation) -> tu
     return tuple(sorted({name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)}))
 
 
-def _forbidden_symbols(elf: Elf, expectation: Expectation) -> tuple[str, ...]:
-    wanted = re.compile("|".join(f"(?:{pattern})" for pattern in expectation.forbidden_symbols) or r"(?!)", re.ASCII)
-
-    def hits(symbols: tuple[Symbol, ...], how: str) -> list[str]:
-        return sorted({f"{symbol.name} ({how})" for symbol in symbols if wanted.fullmatch(symbol.name)})
-
-    return tuple(hits(elf.undefined, "undefined") + hits(elf.defined, "defined"))
+def _hits(symbols: tuple[Symbol, ...], how: str, watch: Callable[[str], bool]) -> list[str]:
+    return sorted({f"{symbol.name} ({how})" for symbol in symbols if watch(symbol.name)})

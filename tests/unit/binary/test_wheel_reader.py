@@ -143,11 +143,11 @@ def test_lying_sizes_and_damage(tmp_path: Path) -> None:
     central = data.rindex(b"PK\x01\x02", 0, data.rindex(b"toy/data"))
     struct.pack_into("<I", data, central + 24, 10)  # uncompressed size in the central directory
     path.write_bytes(data)
-    assert ("unreadable", "toy/data") in found(read_wheel(path))
+    assert {("size", "toy/data"), ("local", "toy/data")} <= found(read_wheel(path))
     struct.pack_into("<I", data, central + 24, 3000)
     struct.pack_into("<H", data, central + 8, 1)  # the flag of encryption
     path.write_bytes(data)
-    assert ("unreadable", "toy/data") in found(read_wheel(path))
+    assert ("encrypted", "toy/data") in found(read_wheel(path))
 
 
 def test_a_name_that_is_none(tmp_path: Path) -> None:

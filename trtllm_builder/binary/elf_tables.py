@@ -1,0 +1,121 @@
+"""The ground floor of the ELF reader: headers, sections and strings, each held against limits before it is read.
+
+Sources: the System V ABI's ELF chapters and elf(5). Only 64-bit little-endian files are read: x86-64 and AArch64, all
+that CUDA wheels hold, and the cubins inside them.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from trtllm_builder.binary.stream import Stream
+
+_EHDR = struct.Struct("<16sHHIQQQIHHHHHH")
+_SHDR = struct.Struct("<IIQQQQIIQQ")
+_SHT_NOBITS = 8
+_SECTIONS = 50_000
+_TABLE = 32 << 20  # libtorch_cpu.so's dynamic names take 5 MiB
+_ALL = 256 << 20
+
+
+class ElfError(ValueError):
+    """Bytes that are no readable 64-bit ELF file; the message says where."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A section header; ``size`` is 0 for sections without bytes in the file."""
+
+    name: str
+    type: int
+    offset: int
+    size: int
+    link: int
+    info: int
+
+
+class Tables:
+    """A file's header and sections. Raises ElfError; the file may cost a few times its size, 256 MiB at most."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+        self.size = stream.seek(0, 2)
+        self.budget = min(_ALL, (16 << 20) + 8 * self.size)
+        header = self.at(0, _EHDR.size, "the ELF header")
+        ident, self.kind, self.machine, _, _, _, offset, _, _, _, _, entry, count, names = _EHDR.unpack(header)
+        if ident[:4] != b"\x7fELF":
+            raise ElfError("not an ELF file")
+        if ident[4] != 2 or ident[5] != 1:
+            raise ElfError("not a 64-bit little-endian ELF file")
+        self.sections = self._sections(offset, entry, count, names) if offset else ()
+
+    def spend(self, amount: int) -> None:
+        """Tables may point many times at the same long name or record."""
+        self.budget -= amount
+        if self.budget < 0:
+            raise ElfError("its tables unfold to many times the size of the file")
+
+    def at(self, offset: int, size: int, what: str) -> bytes:
+        if offset + size > self.size:
+            raise ElfError(f"{what} at offset {offset:#x} goes beyond the end of the file")
+        if size > _TABLE:
+            raise ElfError(f"{what} takes {size} bytes; more than {_TABLE >> 20} MiB are not read")
+        self.spend(size)
+        self.stream.seek(offset)
+        data = self.stream.read(size)
+        if len(data) != size:
+            raise ElfError(f"{what} at offset {offset:#x} is cut off")
+        return data
+
+    def content(self, section: Section, start: int = 0, size: int | None = None) -> bytes:
+        what = f"section {section.name or '(unnamed)'}"
+        return self.at(section.offset + start, section.size if size is None else size, what)
+
+    def linked(self, section: Section) -> bytes:
+        """The content of the section that this one names: its strings."""
+        if section.link >= len(self.sections):
+            raise ElfError(f"section {section.name} links to section {section.link} of {len(self.sections)}")
+        return self.content(self.sections[section.link])
+
+    def of_type(self, kind: int) -> Section | None:
+        return next((section for section in self.sections if section.type == kind), None)
+
+    def string(self, strings: bytes, offset: int) -> str:
+        end = strings.find(b"\0", offset)
+        if offset >= len(strings) or end < 0:
+            raise ElfError(f"a name at {offset} goes beyond its string table of {len(strings)} bytes")
+        self.spend(end - offset)
+        return strings[offset:end].decode("utf-8", "replace")
+
+    def _sections(self, offset: int, entry: int, count: int, names: int) -> tuple[Section, ...]:
+        if entry != _SHDR.size:
+            raise ElfError(f"section headers of {entry} bytes")
+        first = _SHDR.unpack(self.at(offset, _SHDR.size, "the section header table"))
+        # elf(5): counts that do not fit their fields stand in the first section header.
+        count = count or first[5]
+        names = first[6] if names == 0xFFFF else names
+        if offset + count * _SHDR.size <= self.size and count > _SECTIONS:
+            raise ElfError(f"{count} sections; more than {_SECTIONS} are not read")
+        table = list(_SHDR.iter_unpack(self.at(offset, count * _SHDR.size, "the section header table")))
+        if names >= len(table):
+            raise ElfError(f"the section names are said to stand in section {names} of {len(table)}")
+        strings = self.at(table[names][4], table[names][5], "the section names")
+        return tuple(
+            Section(
+                name=self.string(strings, row[0]),
+                type=row[1],
+                offset=row[4],
+                size=0 if row[1] == _SHT_NOBITS else row[5],
+                link=row[6],
+                info=row[7],
+            )
+            for row in table
+        )
+
+
+def whole(data: bytes, size: int) -> bytes:
+    """``data``, when it holds whole entries of ``size`` bytes."""
+    if len(data) % size:
+        raise ElfError(f"a table of {len(data)} bytes does not hold whole entries of {size}")
+    return data
