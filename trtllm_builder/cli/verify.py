@@ -31,11 +31,11 @@ def verify(
     from trtllm_builder.build.signals import interruptible
     from trtllm_builder.errors import Interrupted, VerifyError
     from trtllm_builder.verify.audit import audit, require_file
-    from trtllm_builder.verify.expect import for_stranger
+    from trtllm_builder.verify.expect import asked_for, expectation_for
     from trtllm_builder.verify.verdict import make_report, try_stranger
 
     require_file(wheel)
-    expectation = for_stranger(wheel.name, arch or ())
+    expectation = asked_for(expectation_for(wheel), arch or ())
     tool = _cuobjdump() if cross_check else None
     try:
         with interruptible():

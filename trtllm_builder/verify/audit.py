@@ -10,21 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-from packaging.version import InvalidVersion, Version
-
 from trtllm_builder.binary.stream import Stream
 from trtllm_builder.binary.wheel import Limits, Wheel, WheelError, read_wheel
 from trtllm_builder.errors import UsageError, VerifyError
-from trtllm_builder.units import format_size
-from trtllm_builder.verify.checks import Check, judged, skipped
+from trtllm_builder.verify.checks import Check
+from trtllm_builder.verify.checks.every import static_checks
 from trtllm_builder.verify.cuobjdump import SecondOpinion, ask
 from trtllm_builder.verify.expect import Expectation
 from trtllm_builder.verify.library import KEPT, Library, read_library
-from trtllm_builder.verify.links import link_checks, requirement_checks
-from trtllm_builder.verify.targets import target_checks
 
 _SYMBOLS = 64 << 20  # bytes, of all libraries together
-_SECOND = "cuobjdump lists the same GPU code"
 
 
 @dataclass(frozen=True)
@@ -94,15 +89,8 @@ def audit(
             raise VerifyError(f"{wheel} cannot be verified: {error}", remedy="Give the path of a .whl file.") from error
     place = {member.name: number for number, member in enumerate(seen.members)}
     libraries.sort(key=lambda library: place[library.path])
-    checks = (
-        *_archive_checks(seen),
-        *target_checks(libraries, expectation),
-        _second_opinion(opinions, libraries, cuobjdump, cross_check),
-        *link_checks(libraries, expectation),
-        *requirement_checks(seen, expectation),
-        _version(seen, expectation),
-        _python_tag(seen, expectation),
-        _size(seen, expectation),
+    checks = static_checks(
+        seen, libraries, expectation, opinions=opinions, cuobjdump=cuobjdump, cross_check=cross_check
     )
     return Audit(seen, tuple(libraries), checks)
 
@@ -121,104 +109,3 @@ def _asked(tool: Path, copy: Path, stream: Stream, library: Library, environ: Ma
 def _worth_keeping(name: str) -> bool:
     directory, _, rest = name.partition("/")
     return name.endswith(".py") or (directory.endswith(".dist-info") and rest != "RECORD")
-
-
-def _archive_checks(wheel: Wheel) -> tuple[Check, ...]:
-    def told(kinds: tuple[str, ...]) -> list[str]:
-        found = [finding for finding in wheel.findings if (finding.kind in kinds) == (kinds == ("record",))]
-        return [f"{f.member}: {f.what}" if f.member else f.what for f in found]
-
-    return (
-        judged(
-            "archive",
-            "the archive is sound",
-            told(()),
-            seen=f"{len(wheel.members)} files, {format_size(sum(m.size for m in wheel.members))} unpacked",
-            remedy="Do not install it. Build again, or fetch it again from where it was published.",
-        ),
-        judged(
-            "record",
-            "RECORD names every file with its hash and size",
-            [*_without_record(wheel), *told(("record",))],
-            remedy="The wheel was changed after it was made, or is damaged. Do not install it.",
-        ),
-    )
-
-
-def _without_record(wheel: Wheel) -> list[str]:
-    """Why no file could be compared with RECORD at all."""
-    records = {m.name for m in wheel.members if m.name.endswith(".dist-info/RECORD") and m.name.count("/") == 1}
-    if not records:
-        return ["there is no RECORD"]
-    unread = [f for f in wheel.findings if f.member in records and f.kind in ("unreadable", "bomb")]
-    return [f"{finding.member} cannot be read: {finding.what}" for finding in unread]
-
-
-def _second_opinion(opinions: list[SecondOpinion], libraries: list[Library], tool: Path | None, wanted: bool) -> Check:
-    if not wanted:
-        return skipped("cuobjdump", _SECOND, "not asked for", severity="info", remedy="Give --cross-check.")
-    if not any(library.targets for library in libraries):
-        return skipped("cuobjdump", _SECOND, "no library holds GPU code", severity="info")
-    if tool is None:
-        return skipped(
-            "cuobjdump",
-            _SECOND,
-            "cuobjdump was not found",
-            remedy="pip install nvidia-cuda-cuobjdump",
-            severity="warning",
-        )
-    unusable = [opinion.unusable for opinion in opinions if opinion.unusable]
-    problems = [opinion.difference for opinion in opinions if opinion.difference]
-    if unusable and not problems:
-        agreed = len(opinions) - len(unusable)
-        why = (*dict.fromkeys(unusable), *((f"the same in {agreed} of {len(opinions)} libraries",) if agreed else ()))
-        return Check("cuobjdump", "warning", "skipped", _SECOND, why, "Our own reader's result stands alone there.")
-    return judged(
-        "cuobjdump",
-        _SECOND,
-        problems,
-        seen=f"{len(opinions)} librar{'y' if len(opinions) == 1 else 'ies'}",
-        remedy="Our reader and NVIDIA's tool disagree: please report it with this library.",
-    )
-
-
-def _version(wheel: Wheel, expectation: Expectation) -> Check:
-    title = "one version in the file name, METADATA and the plan"
-    stated = {"the file name": wheel.version, "METADATA": next(iter(wheel.header("Version")), "")}
-    if expectation.version is not None:
-        stated["the plan"] = expectation.version
-    problems = []
-    for where, text in stated.items():
-        try:
-            if Version(text) != Version(stated["METADATA"]):
-                problems.append(f"{where} says {text}, METADATA {stated['METADATA']}")
-        except InvalidVersion:
-            problems.append(f"{where} has no valid version: {text!r}")
-    return judged(
-        "version", title, problems, seen=stated["METADATA"], remedy="Set the version before packaging, and build again."
-    )
-
-
-def _python_tag(wheel: Wheel, expectation: Expectation) -> Check:
-    title = "made for the profile's Python"
-    tags = sorted({tag.interpreter for tag in wheel.tags})
-    if expectation.python_tag is None:
-        return skipped("python-tag", title, f"no Python was asked for; the wheel is {', '.join(tags)}", severity="info")
-    problems = [] if expectation.python_tag in tags else [f"made for {', '.join(tags)}, not {expectation.python_tag}"]
-    return judged("python-tag", title, problems, seen=", ".join(tags), remedy="Build with the profile's interpreter.")
-
-
-def _size(wheel: Wheel, expectation: Expectation) -> Check:
-    largest = sorted(wheel.members, key=lambda member: -member.packed)[:5]
-    told = [f"{format_size(m.packed)} {m.name} ({format_size(m.size)} unpacked)" for m in largest]
-    title = "not larger than allowed"
-    if expectation.max_size is None:
-        return Check(
-            "size", "info", "passed", "size", (f"{format_size(wheel.size)}; largest: {told[0] if told else '-'}",)
-        )
-    if wheel.size <= expectation.max_size:
-        return judged("size", title, [], seen=f"{format_size(wheel.size)} of {format_size(expectation.max_size)}")
-    over = f"{format_size(wheel.size)}, more than {format_size(expectation.max_size)}; the largest members:"
-    return judged(
-        "size", title, [over, *told], remedy="Build for fewer architectures, or raise verify.max_size in the profile."
-    )

@@ -1,12 +1,26 @@
-"""What a wheel is held against. The build fills this from its plan; ``verify WHEEL`` from its command line."""
+"""What a wheel is held against: a build's plan, the record beside it, its own version label, or nothing but sense.
+
+``strict`` decides what doubtful things mean, and it is the whole logic of severities: a wheel that was made to a plan
+(or carries our label) fails for them; a stranger's wheel is only warned about, since nobody promised anything. What
+makes any wheel unsafe or unusable (archive, RECORD, unreadable libraries, a version of two minds) and what was asked
+for by name (``--arch``, ``--profile``) is an error for both. A check whose question does not arise is skipped or told
+as information.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from trtllm_builder.errors import UsageError
+from trtllm_builder.verify.capability import runnable
 
 # fnmatch patterns of file names. libmlx5 is DeepEP's; the driver's libnvidia-ml and libcuda are no part of this.
 FORBIDDEN_LIBRARIES = (
@@ -17,22 +31,30 @@ FORBIDDEN_LIBRARIES = (
 FORBIDDEN_SYMBOLS = (
     r"P?MPI_[A-Z]\w*", r"ompi_\w+", r"PMIx_\w+", r"p?nccl[A-Z]\w*", r"uc[pstm]_\w+", r"nvshmem[a-z]*_\w+"
 )  # fmt: skip
+# GPU code must be in upstream's main library, whatever the others hold.
+KERNELS = ("libtensorrt_llm.so",)
 _TARGET = re.compile(r"(?:sm_)?(\d{2,3})([af]?)")
+_LABEL = re.compile(r"(?:.*\.)?(sd|md)\.cu(\d+)((?:\.sm\d{2,3})+)", re.DOTALL)
+_RECORD_LIMIT = 64 << 20  # bytes
 
 
 @dataclass(frozen=True)
 class Expectation:
     """``required``: of each group at least one target must be in every one of ``libraries`` (fnmatch patterns of file
-    names; without patterns, somewhere in the wheel). ``allowed`` None: any target may be there. Sizes in bytes.
+    names; without patterns, somewhere in the wheel). ``allowed`` None: any target may be there. ``ptx``: virtual
+    architectures whose PTX must be there; None: no wish, and empty: none is wanted. Sizes in bytes.
 
-    ``single_device`` makes MPI, NCCL, UCX and NVSHMEM errors (warnings otherwise) and asks BuildInfo for 0.
-    ``build_paths`` are directories that exist only where the wheel was built. ``reason``: where the targets come from.
+    ``single_device``: MPI, NCCL, UCX and NVSHMEM have no business there, and BuildInfo says 0. ``strict``: see above.
+    ``build_paths`` are directories that exist only where the wheel was built. ``origin``: what the wheel is held
+    against; ``reason``: where the targets come from.
     """
 
     required: tuple[frozenset[str], ...] = ()
     allowed: frozenset[str] | None = None
+    ptx: frozenset[str] | None = None
     libraries: tuple[str, ...] = ()
     single_device: bool = False
+    strict: bool = False
     forbidden_libraries: tuple[str, ...] = FORBIDDEN_LIBRARIES
     forbidden_symbols: tuple[str, ...] = FORBIDDEN_SYMBOLS
     forbidden_requirements: tuple[str, ...] = ("mpi4py",)
@@ -40,28 +62,91 @@ class Expectation:
     version: str | None = None
     python_tag: str | None = None
     build_paths: tuple[str, ...] = ()
+    origin: str = "nothing but sense: it has no profile, no record and no label of ours"
     reason: str = ""
 
 
 def required_groups(architectures: Sequence[str]) -> tuple[frozenset[str], ...]:
-    """``sm_90`` (or ``90``) is met by sm_90, sm_90a or sm_90f code; ``sm_90a`` only by itself. Raises UsageError."""
+    """``sm_90`` (or ``90``) is met by machine code that runs there: sm_90, sm_90a, sm_90f or an older minor version's;
+    ``sm_90a`` only by itself. Raises UsageError."""
     groups = []
     for text in architectures:
         match = _TARGET.fullmatch(text.strip())
         if not match:
             raise UsageError(f"{text!r} is no GPU architecture", remedy="Write it as sm_89, sm_90a or sm_120.")
         number, suffix = match.groups()
-        groups.append(frozenset(f"sm_{number}{s}" for s in ((suffix,) if suffix else ("", "a", "f"))))
+        groups.append(frozenset([f"sm_{number}{suffix}"]) if suffix else runnable(int(number)))
     return tuple(groups)
 
 
-def for_stranger(file_name: str, architectures: Sequence[str]) -> Expectation:
-    """For a wheel without a plan. One of TensorRT-LLM is held to be single-device: that is what this tool is for.
+def asked_for(expectation: Expectation, architectures: Sequence[str]) -> Expectation:
+    """``expectation`` with the architectures of ``--arch`` in place of its own. Raises UsageError."""
+    if not architectures:
+        return expectation
+    return replace(expectation, required=required_groups(architectures), reason="asked for with --arch")
 
-    Raises UsageError for an architecture that cannot be meant.
-    """
+
+def expectation_for(wheel: Path) -> Expectation:
+    """What the record beside ``wheel`` says when it is of these very bytes, else its version label, else nothing."""
+    return from_record(wheel) or from_label(wheel.name) or Expectation()
+
+
+def from_plan(plan: Mapping[str, Any], *, version: str | None, origin: str) -> Expectation:
+    """``plan`` is a plan's JSON document (schemas/plan.json); ``version`` is known once the label was set."""
+    wanted, options = plan["verification"], {one["name"]: one["value"] for one in plan["options"]}
     return Expectation(
-        required=required_groups(architectures),
-        single_device=file_name.startswith("tensorrt_llm-"),
-        reason="asked for with --arch" if architectures else "",
+        required=tuple(frozenset(group) for group in wanted["targets"]["required"]),
+        allowed=frozenset(wanted["targets"]["allowed"]),
+        ptx=frozenset(),
+        libraries=KERNELS,
+        single_device=options.get("ENABLE_MULTI_DEVICE") == "0",
+        strict=True,
+        max_size=wanted["max_size"],
+        version=version,
+        python_tag="cp" + "".join(str(plan["python_version"]).split(".")[:2]),
+        build_paths=tuple(filter(None, [(plan["workspace"] or {}).get("value")])),
+        origin=origin,
+        reason=wanted["targets"]["reason"],
     )
+
+
+def from_record(wheel: Path) -> Expectation | None:
+    """None when there is no record beside the wheel, or it is damaged or of other bytes than these."""
+    path = wheel.with_name(f"{wheel.name}.record.json")
+    try:
+        if path.stat().st_size > _RECORD_LIMIT:
+            return None
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["wheel"]["sha256"] != _sha256(wheel):
+            return None
+        return from_plan(record["plan"], version=record["patches"]["version"], origin=f"the record {path.name}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def from_label(file_name: str) -> Expectation | None:
+    """A version such as ``1.2.0+sd.cu130.sm89`` is a promise of ours: single-device, and runs on sm_89."""
+    try:
+        name, version, _, _ = parse_wheel_filename(file_name)
+    except InvalidWheelFilename:
+        return None
+    match = _LABEL.fullmatch(version.local or "")
+    if name != "tensorrt-llm" or not match:
+        return None
+    kind, _, architectures = match.groups()
+    return Expectation(
+        required=tuple(runnable(int(one.removeprefix("sm"))) for one in architectures.strip(".").split(".")),
+        libraries=KERNELS,
+        single_device=kind == "sd",
+        strict=True,
+        origin=f"its version label {version.local}",
+        reason="the label says so",
+    )
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -46,10 +46,10 @@ class Report:
 
     @property
     def verdict(self) -> str:
-        """``passed``, ``failed``, or ``passed, 2 checks skipped``."""
+        """``passed``, ``failed``, or ``passed, 2 checks skipped``: what nobody asked for is not counted."""
         if not self.passed:
             return "failed"
-        count = len(self.skipped)
+        count = sum(check.severity != "info" for check in self.skipped)
         return "passed" + (f", {count} check{'s' * (count != 1)} skipped" if count else "")
 
     def to_json(self) -> dict[str, object]:
@@ -75,7 +75,10 @@ class Report:
             lines += [f"  {line}" for line in _smoke(self.imports)]
         for check in self.failed:
             lines += ["", f"{'FAILED' if check.fatal else check.severity} {check.fault}"]
-            lines += [f"    {item}" for item in (f"wanted: {check.title}", *_shortened(check.evidence[1:], verbose))]
+            lines += [
+                f"    {item}"
+                for item in (f"wanted: {check.title}", *_shortened(tuple(map(str, check.evidence[1:])), verbose))
+            ]
             lines += [f"    -> {check.remedy}"] if check.remedy else []
         if self.skipped:
             lines += ["", *_skips(self.skipped)]
@@ -90,7 +93,7 @@ def _skips(checks: tuple[Check, ...]) -> list[str]:
     """Checks skipped for the same reason share a line."""
     reasons: dict[str, list[str]] = {}
     for check in checks:
-        reasons.setdefault("; ".join(check.evidence), []).append(check.id)
+        reasons.setdefault("; ".join(map(str, check.evidence)), []).append(check.id)
     return [f"SKIPPED {', '.join(ids)}: {reason}" for reason, ids in reasons.items()]
 
 

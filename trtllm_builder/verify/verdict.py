@@ -11,7 +11,7 @@ from packaging.version import InvalidVersion, Version
 from trtllm_builder.errors import VerifyError
 from trtllm_builder.units import format_duration
 from trtllm_builder.verify.audit import Audit
-from trtllm_builder.verify.checks import Check, Severity, judged, skipped
+from trtllm_builder.verify.checks import Check, Severity, evidence, judged, skipped
 from trtllm_builder.verify.environment import installer_environment
 from trtllm_builder.verify.expect import Expectation
 from trtllm_builder.verify.report import Report
@@ -90,12 +90,16 @@ def _phase(id: str, tried: Smoke) -> Check:
     title = _TITLES[id]
     if tried.phase == id and tried.outcome != "ok" and tried.diagnosis:
         found = tried.diagnosis
-        return Check(id, "error", "failed", title, (f"{found.id}: {found.what}", *_evidence(tried)), found.remedy)
+        return Check(
+            id, "error", "failed", title, evidence((f"{found.id}: {found.what}", *_evidence(tried))), found.remedy
+        )
     if _PHASES.index(tried.phase) < _PHASES.index(id):
         return _skip(id, f"it did not get beyond {tried.phase}")
     if id == "exit" and tried.left_behind:
         left = f"{tried.left_behind} process{'es' * (tried.left_behind > 1)} outlived it and had to be killed"
-        return Check(id, "warning", "failed", title, (left,), "Its workers do not notice that their parent is gone.")
+        return Check(
+            id, "warning", "failed", title, evidence((left,)), "Its workers do not notice that their parent is gone."
+        )
     seen = {
         "install": f"{tried.installer}, {format_duration(tried.install_seconds)}",
         "import": f"{', '.join(tried.modules)} with Python {tried.python}",
@@ -161,7 +165,7 @@ def _answer(tried: Smoke) -> Check:
         return _skip("answer", "no model to ask was given (verify.answer in the profile)")
     check = _phase("answer", tried)
     if check.status != "passed" or tried.answer is None or tried.asked.expect is None:
-        told = (repr(tried.answer),) if check.status == "passed" else check.evidence
+        told = evidence((repr(tried.answer),)) if check.status == "passed" else check.evidence
         return Check(check.id, check.severity, check.status, check.title, told, check.remedy)
     wrong = [] if tried.answer == tried.asked.expect else [f"expected {tried.asked.expect!r}, got {tried.answer!r}"]
     return judged(

@@ -54,7 +54,7 @@ def make_wheel(tmp_path: Path) -> MakeWheel:
             "tensorrt_llm/llm.py": LLM,
             "tensorrt_llm/bindings.py": BINDINGS,
             f"{info}/METADATA": metadata + "".join(f"Requires-Dist: {name}\n" for name in requires),
-            f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: toy\nRoot-Is-Purelib: true\nTag: {tag}\n",
+            f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: toy\nRoot-Is-Purelib: false\nTag: {tag}\n",
             **(members or {}),
         }
         path = tmp_path / f"tensorrt_llm-{file_version or version}-{tag}.whl"
