@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,15 @@ class BuilderError(Exception):
     def __str__(self) -> str:
         return f"{self.where}: {self.what}" if self.where else self.what
 
+    @property
+    def status(self) -> int:
+        """The exit status of this very error."""
+        return self.exit_code
+
     def to_json(self) -> dict[str, object]:
         where = self.where
         return {
-            "exit_code": self.exit_code,
+            "exit_code": self.status,
             "what": self.what,
             "remedy": self.remedy,
             "where": {"path": where.path, "line": where.line, "column": where.column} if where else None,
@@ -113,3 +119,16 @@ class Interrupted(BuilderError):
     def status(self) -> int:
         """130 for SIGINT, 143 for SIGTERM: 128 and the signal's number, as shells say it."""
         return 128 + self.signal
+
+
+def error_from_json(document: Mapping[str, Any]) -> BuilderError:
+    """The error that ``to_json`` made ``document`` of, in another process. Raises KeyError, TypeError, ValueError."""
+    kinds = {kind.exit_code: kind for kind in BuilderError.__subclasses__() if kind is not Interrupted}
+    where = document["where"]
+    return kinds.get(document["exit_code"], BuilderError)(
+        str(document["what"]),
+        remedy=str(document["remedy"]),
+        where=Where(str(where["path"]), int(where["line"]), int(where["column"])) if where else None,
+        log=Path(document["log"]) if document["log"] else None,
+        others=tuple(error_from_json(other) for other in document["others"]),
+    )

@@ -84,17 +84,11 @@ def run(
 
 
 def group_members(group: int) -> tuple[int, ...]:
-    """Living (not zombie) processes of a group and of the session of that number, from /proc/PID/stat (proc(5)).
+    """Living processes of a group and of the session of that number.
 
     ninja puts every compiler into a group of its own: the session is what they all share with their leader.
     """
-    members = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            stat = read_stat(int(entry.name))
-            if stat and group in (stat.group, stat.session) and stat.state not in "ZX":
-                members.append(int(entry.name))
-    return tuple(members)
+    return tuple(pid for pid, stat in processes().items() if group in (stat.group, stat.session))
 
 
 @dataclass(frozen=True)
@@ -125,6 +119,17 @@ def read_stat(pid: int) -> Stat | None:
         cpu=int(fields[11]) + int(fields[12]),
         start=int(fields[19]),
     )
+
+
+def processes() -> dict[int, Stat]:
+    """All living (not zombie) processes that we can see."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            stat = read_stat(int(entry.name))
+            if stat and stat.state not in "ZX":
+                found[int(entry.name)] = stat
+    return found
 
 
 def is_alive(pid: int, start: int) -> bool:

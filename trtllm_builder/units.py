@@ -39,6 +39,14 @@ def format_size(count: float) -> str:
     return f"{count:.1f} TiB"
 
 
+def format_age(seconds: float) -> str:
+    """``45 s``, ``3 min``, ``5 h`` or ``12 d``, rounded down."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{max(0, int(seconds))} s"
+
+
 def format_duration(seconds: float) -> str:
     """``8.3 s``, ``2 min 05 s`` or ``3 h 20 min``."""
     if seconds < 60:

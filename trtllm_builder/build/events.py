@@ -103,9 +103,9 @@ class Recorder:
 class Tail:
     """The lines of a file that may not be there yet and that somebody else writes."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, offset: int = 0) -> None:
         self._path = path
-        self._offset = 0
+        self._offset = offset
         self._rest = b""
 
     def lines(self, *, last: bool = False) -> list[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from trtllm_builder.build.journal import Journal, Json
-from trtllm_builder.build.registry import RunEntry
+from trtllm_builder.build.registry import RunEntry, find, read_registry
+from trtllm_builder.errors import UsageError
 from trtllm_builder.process import is_alive
 
 State = Literal["running", "done", "failed", "interrupted", "died", "gone"]
@@ -79,6 +80,19 @@ def run_states(entries: Iterable[RunEntry], now: float | None = None) -> tuple[R
                 journals[entry.workspace] = []
         states.append(_state(entry, journals[entry.workspace], now))
     return tuple(states)
+
+
+def find_running(run: str | None, environ: Mapping[str, str], *, only: bool = False) -> RunEntry:
+    """The run of that name (see ``find``); without one the newest that runs, else the newest. With ``only`` a choice
+    between several that run is refused. Raises UsageError."""
+    if run is not None:
+        return find(run, environ)
+    entries = read_registry(environ).entries
+    running = [entry for entry, state in zip(entries, run_states(entries), strict=True) if state.state == "running"]
+    if only and len(running) > 1:
+        told = ", ".join(f"{entry.identifier} ({entry.profile})" for entry in running)
+        raise UsageError(f"{len(running)} runs are at work", remedy=f"name one of them: {told}")
+    return running[0] if running else find(None, environ)
 
 
 class Watched:

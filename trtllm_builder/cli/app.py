@@ -13,10 +13,10 @@ from typer.exceptions import TyperException
 
 from trtllm_builder import __version__
 from trtllm_builder.cli import build as build_command
-from trtllm_builder.cli import patches, plan, probe, profiles, verify
+from trtllm_builder.cli import logs, patches, plan, probe, profiles, runs, status, verify
 from trtllm_builder.cli.output import open_missing_streams, silence
 from trtllm_builder.cli.request import make_request
-from trtllm_builder.errors import BuilderError, HostError, Interrupted, UsageError
+from trtllm_builder.errors import BuilderError, HostError, UsageError
 from trtllm_builder.text import clean, redact
 
 app = typer.Typer(
@@ -31,6 +31,11 @@ app.add_typer(patches.app, name="patches")
 app.command("plan")(plan.plan)
 app.command("probe")(probe.probe)
 app.command("verify")(verify.verify)
+app.command("runs")(runs.runs)
+app.command("status")(status.status)
+app.command("logs")(logs.logs)
+app.command("attach")(logs.attach)
+app.command("stop")(runs.stop)
 
 
 def _show_version(wanted: bool) -> None:
@@ -116,12 +121,9 @@ def main() -> None:
         status = app(standalone_mode=False)
         code = status if isinstance(status, int) else 0
         sys.stdout.flush()
-    except Interrupted as error:
-        _report(error, as_json)
-        code = error.status
     except BuilderError as error:
         _report(error, as_json)
-        code = error.exit_code
+        code = error.status
     except (BrokenPipeError, SystemExit):
         # Whoever read our output has gone: the command-line library says so with SystemExit.
         silence()

@@ -24,10 +24,7 @@ def build(request: Request, *, rebuild: bool, as_json: bool, detach: bool = Fals
 
 def watch(work: Callable[[Observer], Finished], *, as_json: bool, detach: bool = False) -> None:
     """Do ``work`` and show it; with ``detach``, until it has begun."""
-    import json
-
     from trtllm_builder.cli.views import choose_view
-    from trtllm_builder.units import format_duration
 
     if detach:
         from trtllm_builder.build.detach import step_away
@@ -40,6 +37,15 @@ def watch(work: Callable[[Observer], Finished], *, as_json: bool, detach: bool =
     else:
         with choose_view(as_json) as view:
             finished = work(view)
+    show_finished(finished, as_json=as_json)
+
+
+def show_finished(finished: Finished, *, as_json: bool) -> None:
+    """The report and where the wheel is."""
+    import json
+
+    from trtllm_builder.units import format_duration
+
     if as_json:
         say(json.dumps({"schema": 1, "event": "finished", **finished.to_json()}))
         return

@@ -16,7 +16,8 @@ from trtllm_builder.units import format_duration
 _PLAIN_EVERY = 30.0
 
 
-def _describe(progress: Progress) -> str:
+def describe(progress: Progress) -> str:
+    """Phase, steps, time taken and time to go in a few words."""
     counted = f" [{progress.done}/{progress.total}]" if progress.phase == "build" and progress.total else ""
     eta = f", about {format_duration(progress.eta)} to go" if progress.eta is not None else ""
     return f"{progress.phase}{counted}, {format_duration(progress.elapsed)}{eta}"
@@ -49,7 +50,7 @@ class PlainView:
         now = time.monotonic()
         if (progress.phase, tenth) != self._last or now - self._said >= _PLAIN_EVERY:
             self._last, self._said = (progress.phase, tenth), now
-            say(f"{'':<16} {_describe(progress)}")
+            say(f"{'':<16} {describe(progress)}")
 
     def note(self, text: str) -> None:
         say(f"note: {text}")
@@ -91,7 +92,7 @@ class LiveView:
     def progress(self, progress: Progress, line: str | None) -> None:
         if line:
             self._line = line
-        self._show(_describe(progress))
+        self._show(describe(progress))
 
     def note(self, text: str) -> None:
         self._console.print(self._text(f"note: {text}"))
