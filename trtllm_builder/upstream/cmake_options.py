@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from trtllm_builder.upstream.cmake_syntax import CMakeSyntaxError, Command, commands
 from trtllm_builder.upstream.model import CMakeOption
@@ -19,12 +20,14 @@ _SKIP = frozenset({".git", "_deps", "conan", "submodules", "node_modules"})
 @dataclass(frozen=True)
 class CMakeFacts:
     """``bases`` are the architectures that upstream compiles for, others of the same major run on them; ``exact`` those
-    that run only their own code. Both are empty in trees that pass architectures to CMake as they come (until 0.18)."""
+    that run only their own code. Both are empty in trees that pass architectures to CMake as they come (until 0.18).
+    ``libraries`` are those without which configuring stops, by lower-case name, with file and line."""
 
     options: tuple[CMakeOption, ...] = ()
     minimum: str | None = None
     bases: tuple[int, ...] = ()
     exact: tuple[int, ...] = ()
+    libraries: Mapping[str, tuple[str, int]] = field(default_factory=dict)
 
 
 def _option(command: Command, file: str) -> CMakeOption | None:
@@ -73,6 +76,21 @@ def _numbers(found: tuple[Command, ...], variable: str) -> tuple[int, ...]:
     return ()
 
 
+def _required(found: tuple[Command, ...]) -> Iterator[tuple[str, int]]:
+    """Libraries of ``find_package(X REQUIRED)`` and ``find_library(V [NAMES] X REQUIRED)``, with the line; not those
+    inside an ``if()``, which an option may switch off."""
+    depth = 0
+    for command in found:
+        words = command.arguments
+        if command.name in ("if", "foreach", "macro", "function"):
+            depth += 1
+        elif command.name in ("endif", "endforeach", "endmacro", "endfunction"):
+            depth -= 1
+        elif not depth and "REQUIRED" in words and command.name in ("find_package", "find_library"):
+            named = words[:1] if command.name == "find_package" else words[1 : words.index("REQUIRED")]
+            yield from ((word.lower(), command.line) for word in named if word != "NAMES")
+
+
 def _ours(path: str) -> bool:
     name = path.rpartition("/")[2]
     return (name == "CMakeLists.txt" or name.endswith(".cmake")) and not _BUILD_DIRECTORY.match(path)
@@ -86,6 +104,7 @@ def read_cmake(tree: Tree) -> CMakeFacts:
     paths = [path for path, _ in tree.files("cpp", skip=_SKIP) if _ours(path)]
     paths += [path for path in ("3rdparty/CMakeLists.txt",) if tree.read(path) is not None]
     options: dict[str, CMakeOption] = {}
+    libraries: dict[str, tuple[str, int]] = {}
     minimum: str | None = None
     bases: tuple[int, ...] = ()
     exact: tuple[int, ...] = ()
@@ -100,10 +119,13 @@ def read_cmake(tree: Tree) -> CMakeFacts:
             continue
         for option in _declared(found, path):
             options.setdefault(option.name, option)
+        # A module that looks for a library is asked by others; what it wants is not yet wanted.
+        for name, line in _required(found) if not path.rpartition("/")[2].startswith("Find") else ():
+            libraries.setdefault(name, (path, line))
         bases = bases or _numbers(found, "ARCHITECTURES_COMPATIBILITY_BASE")
         exact = exact or _numbers(found, "ARCHITECTURES_NO_COMPATIBILITY")
         if path == _TOP:
             for command in found:
                 if command.name == "cmake_minimum_required" and command.arguments[:1] == ("VERSION",):
                     minimum = next(iter(command.arguments[1:2]), "").partition("...")[0] or None
-    return CMakeFacts(tuple(options.values()), minimum, bases, exact)
+    return CMakeFacts(tuple(options.values()), minimum, bases, exact, libraries)

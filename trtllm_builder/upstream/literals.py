@@ -20,13 +20,19 @@ _LONGEST = 10_000
 
 
 def evaluate(node: ast.expr, known: Mapping[str, object]) -> object:
-    """The value of ``node`` with the ``known`` names, or UNKNOWN; lists become tuples of the same."""
+    """The value of ``node`` with the ``known`` names, or UNKNOWN; lists become tuples of the same.
+
+    A dictionary with literal keys becomes one of its value's nodes, for those who want to see how a value is written.
+    """
     if isinstance(node, ast.Constant):
         return node.value
     if isinstance(node, ast.Name):
         return known.get(node.id, UNKNOWN)
     if isinstance(node, (ast.List, ast.Tuple)):
         return _sequence(node.elts, known)
+    if isinstance(node, ast.Dict):
+        keys = [key.value if isinstance(key, ast.Constant) else UNKNOWN for key in node.keys]
+        return dict(zip(keys, node.values, strict=True)) if all(isinstance(key, str) for key in keys) else UNKNOWN
     if isinstance(node, ast.JoinedStr):
         parts = [evaluate(part, known) for part in node.values]
         return _joined(parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -83,6 +83,40 @@ class Trap:
 
 
 @dataclass(frozen=True)
+class Component:
+    """An optional part of upstream with an option of its own, and for which GPUs its own CMake code compiles it.
+
+    ``minimum`` is the first architecture it is for, ``only`` the architectures it is for; with neither it is for all.
+    ``one_file`` is true when all that is compiled is a single C++ file. ``line`` is where the choice is made.
+    """
+
+    name: str
+    option: str
+    file: str
+    line: int
+    minimum: int | None = None
+    only: tuple[int, ...] = ()
+    one_file: bool = False
+
+    def wanted(self, architectures: Sequence[int]) -> tuple[int, ...]:
+        """Those among ``architectures`` that it is compiled for."""
+        if self.only:
+            return tuple(number for number in architectures if number in self.only)
+        return tuple(number for number in architectures if self.minimum is None or number >= self.minimum)
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "name": self.name,
+            "option": self.option,
+            "file": self.file,
+            "line": self.line,
+            "minimum": self.minimum,
+            "only": list(self.only),
+            "one_file": self.one_file,
+        }
+
+
+@dataclass(frozen=True)
 class Probe:
     """All that was found in one checkout. Paths are relative to ``root``, with ``/``, sorted."""
 
@@ -96,6 +130,7 @@ class Probe:
     submodules: tuple[str, ...] = ()
     missing_submodules: tuple[str, ...] = ()
     traps: tuple[Trap, ...] = ()
+    components: tuple[Component, ...] = ()
     cmake_minimum: str | None = None
     architecture_bases: tuple[int, ...] = ()
     """Architectures upstream compiles for (others of the same major run on them); empty until 0.18: taken as given."""
@@ -127,6 +162,10 @@ class Probe:
         """The first declaration of a CMake option by its exact name."""
         return next((option for option in self.options if option.name == name), None)
 
+    def component(self, option: str) -> Component | None:
+        """The component that this option switches, where its CMake code says for which GPUs it is."""
+        return next((component for component in self.components if component.option == option), None)
+
     def has_trap(self, identifier: str) -> bool:
         return any(trap.id == identifier for trap in self.traps)
 
@@ -156,6 +195,7 @@ class Probe:
             "targets": list(self.targets),
             "extra_cmake_handling": self.extra_cmake_handling,
             "options": [option.to_json() for option in self.options],
+            "components": [component.to_json() for component in self.components],
             "cmake_minimum": self.cmake_minimum,
             "architecture_bases": list(self.architecture_bases),
             "architecture_exact": list(self.architecture_exact),

@@ -1,4 +1,4 @@
-"""Traps in upstream's Python package, its setup.py and its C++ headers."""
+"""Traps in upstream's Python package, its setup.py and its requirements."""
 
 from __future__ import annotations
 
@@ -6,98 +6,74 @@ import ast
 import re
 from collections.abc import Iterator
 
-from trtllm_builder.upstream.imports import imported, module_level, parse_module, reached
+from trtllm_builder.upstream.imports import imported, module_level, parse_module
 from trtllm_builder.upstream.model import Trap
+from trtllm_builder.upstream.mpi_traps import find_mpi_traps
 from trtllm_builder.upstream.tree import Tree
 
-_ALLOCATOR = "cpp/tensorrt_llm/kernels/userbuffers/ub_allocator.h"
 _EXECUTOR = re.compile(r"tensorrt_llm/executor(?:\.py|/[^/]+\.py)\Z")
-_DEEP_GEMM = "tensorrt_llm.deep_gemm"
+# Modules that exist only where their component was built: trap id -> (package, option).
+_OPTIONAL = {
+    "import-deep-gemm": ("tensorrt_llm.deep_gemm", "BUILD_DEEP_GEMM"),
+    "import-deep-ep": ("tensorrt_llm.deep_ep", "BUILD_DEEP_EP"),
+    "import-flash-mla": ("tensorrt_llm.flash_mla", "BUILD_FLASH_MLA"),
+}
+_WORDS = tuple(name.rpartition(".")[2].encode() for name, _ in _OPTIONAL.values())
 
 
 def find_package_traps(tree: Tree) -> tuple[Trap, ...]:
-    """All traps outside the build script; modules that cannot be read become notes of ``tree``."""
-    found = [*_mpi_at_import(tree), *_deep_gemm(tree), *_executor(tree), *_setup(tree), *_allocator(tree)]
+    """All traps of the package; modules that cannot be read become notes of ``tree``."""
+    found = [*find_mpi_traps(tree), *_modules(tree), *_setup(tree), *_requirements(tree)]
     return tuple(sorted(found, key=lambda trap: (trap.id, trap.file, trap.line)))
 
 
-def _mpi_at_import(tree: Tree) -> Iterator[Trap]:
-    for path, module in reached(tree).items():
-        try:
-            yield from _first(_imports_mpi4py(path, module))
-            yield from _first(_splits(path, module))
-        except RecursionError:
-            tree.note(f"{path}: nested too deeply; it was not looked into")
-
-
-def _first(traps: Iterator[Trap]) -> Iterator[Trap]:
-    for trap in traps:
-        yield trap
-        return
-
-
-def _imports_mpi4py(path: str, module: ast.Module) -> Iterator[Trap]:
-    for statement, guarded in module_level(module.body):
-        if not guarded and any(name.split(".")[0] == "mpi4py" for name in imported(statement, "")):
-            what = "imports mpi4py whenever tensorrt_llm is imported; without MPI that fails or hangs"
-            yield Trap("import-mpi4py", path, statement.lineno, what)
-
-
-def _splits(path: str, module: ast.Module) -> Iterator[Trap]:
-    for statement, guarded in module_level(module.body):
-        if guarded or not isinstance(statement, (ast.Assign, ast.AnnAssign, ast.Expr)):
-            continue
-        waiting: list[ast.AST] = [statement]
-        while waiting:
-            node = waiting.pop()
-            # What runs only under a condition, or later, is guarded.
-            if not isinstance(node, (ast.IfExp, ast.BoolOp, ast.Lambda)):
-                waiting.extend(ast.iter_child_nodes(node))
-            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("Split", "Split_type"):
-                what = "splits an MPI communicator whenever tensorrt_llm is imported: that hangs in plain containers"
-                yield Trap("import-splits-communicator", path, statement.lineno, what)
-
-
-def _deep_gemm(tree: Tree) -> Iterator[Trap]:
-    """One trap a file that imports deep_gemm without a guard at module level or, in the engine, on first use."""
+def _modules(tree: Tree) -> Iterator[Trap]:
+    """What can be seen in a module by itself, each file read once."""
     for path, _ in tree.files("tensorrt_llm"):
-        if not path.endswith(".py") or b"deep_gemm" not in (tree.read(path) or b""):
+        if not path.endswith(".py"):
             continue
-        if path.startswith("tensorrt_llm/deep_gemm/"):
+        data = tree.read(path) or b""
+        executor = b"mpi_session=None" in data and _EXECUTOR.match(path) is not None
+        if not executor and not any(word in data for word in _WORDS):
             continue
         module = parse_module(tree, path)
         if module is None:
             continue
-        package = path.rpartition("/")[0].replace("/", ".")
         try:
-            yield from _first(_imports_deep_gemm(path, module, package))
+            yield from _optional_imports(path, module)
+            yield from _executor(path, module) if executor else ()
         except RecursionError:
             tree.note(f"{path}: nested too deeply; it was not looked into")
 
 
-def _imports_deep_gemm(path: str, module: ast.Module, package: str) -> Iterator[Trap]:
+def _optional_imports(path: str, module: ast.Module) -> Iterator[Trap]:
+    """One trap a file that imports a component without a guard at module level or, in the engine, on first use."""
+    package = path.rpartition("/")[0].replace("/", ".")
     bodies = [module.body]
     if "/pyexecutor/" in path:
         bodies += [node.body for node in ast.walk(module) if isinstance(node, ast.FunctionDef)]
-    for body in bodies:
-        for statement, guarded in module_level(body):
-            if not guarded and any(f"{name}.".startswith(f"{_DEEP_GEMM}.") for name in imported(statement, package)):
-                what = "imports tensorrt_llm.deep_gemm without a guard: with BUILD_DEEP_GEMM=OFF it fails there"
-                yield Trap("import-deep-gemm", path, statement.lineno, what)
-
-
-def _executor(tree: Tree) -> Iterator[Trap]:
-    for path, _ in tree.files("tensorrt_llm"):
-        if not _EXECUTOR.match(path) or b"mpi_session=None" not in (tree.read(path) or b""):
+    for identifier, (name, option) in _OPTIONAL.items():
+        if path.startswith(f"{name.replace('.', '/')}/"):
             continue
-        module = parse_module(tree, path)
-        for node in ast.walk(module) if module else ():
-            # The branch that upstream keeps for everything but Windows, where mpi4py cannot serve.
-            if isinstance(node, ast.If) and "Windows" in _strings(node.test):
-                for call in (inner for inner in ast.walk(node) if isinstance(inner, ast.Call)):
-                    if any(_is_none(keyword) for keyword in call.keywords if keyword.arg == "mpi_session"):
-                        what = "the one-GPU executor takes an MPI pool on Linux: the first LLM(...) hangs"
-                        yield Trap("executor-mpi-session", path, call.lineno, what)
+        lines = [
+            statement.lineno
+            for body in bodies
+            for statement, guarded in module_level(body)
+            if not guarded and any(f"{one}.".startswith(f"{name}.") for one in imported(statement, package))
+        ]
+        if lines:
+            what = f"imports {name} without a guard: with {option}=OFF it fails there"
+            yield Trap(identifier, path, lines[0], what)
+
+
+def _executor(path: str, module: ast.Module) -> Iterator[Trap]:
+    for node in ast.walk(module):
+        # The branch that upstream keeps for everything but Windows, where mpi4py cannot serve.
+        if isinstance(node, ast.If) and "Windows" in _strings(node.test):
+            for call in (inner for inner in ast.walk(node) if isinstance(inner, ast.Call)):
+                if any(_is_none(keyword) for keyword in call.keywords if keyword.arg == "mpi_session"):
+                    what = "the one-GPU executor takes an MPI pool on Linux: the first LLM(...) hangs"
+                    yield Trap("executor-mpi-session", path, call.lineno, what)
 
 
 def _strings(node: ast.AST) -> set[object]:
@@ -125,27 +101,9 @@ def _raises(node: ast.Raise, name: str) -> bool:
     return getattr(raised, "id", "") == name
 
 
-def _allocator(tree: Tree) -> Iterator[Trap]:
-    """ncclWindow_t used where ENABLE_MULTI_DEVICE is 0, with nothing of that name there (issue 6798 of upstream)."""
-    text = tree.text(_ALLOCATOR) or ""
-    nested: list[bool] = []  # for each open #if: whether this part is for ENABLE_MULTI_DEVICE alone
-    used = 0
-    for number, line in enumerate(text.splitlines(), 1):
-        directive = re.match(r"\s*#\s*(if|ifdef|ifndef|elif|else|endif)\b(.*)", line)
-        if directive:
-            word, rest = directive[1], directive[2]
-            if word in ("if", "ifdef"):
-                nested.append("ENABLE_MULTI_DEVICE" in rest and "!" not in rest)
-            elif word == "ifndef":
-                nested.append(False)
-            elif word in ("elif", "else") and nested:
-                nested[-1] = False
-            elif word == "endif" and nested:
-                nested.pop()
-        elif "ncclWindow_t" in line and not any(nested):
-            if re.search(r"using\s+ncclWindow_t\b|typedef\b.*\bncclWindow_t\s*;", line):
-                return
-            used = used or number
-    if used:
-        what = "ncclWindow_t is used with ENABLE_MULTI_DEVICE=0, where no header defines it: compilation fails"
-        yield Trap("ub-allocator-window", _ALLOCATOR, used, what)
+def _requirements(tree: Tree) -> Iterator[Trap]:
+    for number, line in enumerate((tree.text("requirements.txt") or "").splitlines(), 1):
+        if re.match(r"mpi4py(?![\w.-])", line):
+            what = "the wheel asks pip for mpi4py, which a single-device wheel does without"
+            yield Trap("requires-mpi4py", "requirements.txt", number, what)
+            return

@@ -9,6 +9,7 @@ from pathlib import Path
 from trtllm_builder.errors import SourceError
 from trtllm_builder.upstream.build_script import PATH, parse_python, read_flags
 from trtllm_builder.upstream.cmake_options import read_cmake
+from trtllm_builder.upstream.components import read_components
 from trtllm_builder.upstream.imports import parse_module
 from trtllm_builder.upstream.model import Probe
 from trtllm_builder.upstream.script_facts import extra_handling, read_targets
@@ -45,8 +46,9 @@ def probe(checkout: Path) -> Probe:
     # Reading the files comes before taking the notes.
     version = _version(tree)
     pointers = _pointers(tree)
-    traps = find_traps(tree, module, flags)
     prebuilt = _prebuilt_mpi(tree)
+    components = read_components(tree)
+    traps = find_traps(tree, module, flags, cmake, prebuilt)
     return Probe(
         root=str(checkout),
         version=version,
@@ -58,6 +60,7 @@ def probe(checkout: Path) -> Probe:
         submodules=submodules,
         missing_submodules=tuple(path for path in submodules if not _filled(tree, path)),
         traps=traps,
+        components=components,
         cmake_minimum=cmake.minimum,
         architecture_bases=cmake.bases,
         architecture_exact=cmake.exact,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 from trtllm_builder.upstream.model import Flag
 
@@ -20,6 +21,34 @@ class Script:
 
     def has(self, text: str) -> bool:
         return any(text in str(node.value) for node in self.strings)
+
+    def texts(self) -> Iterator[tuple[int, str]]:
+        """Line and source of every string as a whole: an f-string with its fields in braces, in order."""
+        for node in self.nodes:
+            if isinstance(self.parents.get(node), (ast.JoinedStr, ast.FormattedValue)):
+                continue
+            if isinstance(node, ast.JoinedStr):
+                yield (
+                    node.lineno,
+                    "".join(
+                        str(part.value) if isinstance(part, ast.Constant) else f"{{{source_of(part.value)}}}"
+                        for part in node.values
+                        if isinstance(part, (ast.Constant, ast.FormattedValue))
+                    ),
+                )
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.lineno, node.value
+
+    def saying(self, text: str) -> int | None:
+        """The first line with a string that contains ``text``, documentation strings aside."""
+        return next((line for line, said in self.texts() if text in said and "\n" not in said.strip()), None)
+
+    def running(self, *words: str) -> int | None:
+        """The first line where the script runs a command that contains all ``words``."""
+        for call in self.calls("build_run"):
+            if call.args and all(word in source_of(call.args[0]) for word in words):
+                return call.lineno
+        return None
 
     def calls(self, name: str) -> Iterator[ast.Call]:
         """Calls of a function or a method with this name."""
@@ -56,3 +85,7 @@ def source_of(node: ast.AST) -> str:
         return ast.unparse(node)
     except RecursionError:
         return ""
+
+
+Rules: TypeAlias = dict[str, tuple[Callable[[Script], int | None], str]]
+"""Trap id -> (the line where a script has it, or None; what it does)."""

@@ -1,266 +1,116 @@
-"""Small trees of our own text in the shape of upstream's generations: a piece of script for each thing that changed."""
+"""Small trees of our own text in the shape of upstream's generations: pieces.yaml, put together by generations.yaml."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import ast
+import textwrap
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
-_HEAD = """
-import os
-from argparse import ArgumentParser
-from functools import partial
-from multiprocessing import cpu_count
-from pathlib import Path
-from subprocess import check_output, run
-
-build_run = partial(run, shell=True, check=True)
-"""
-
-_FLAGS = """
-def add_arguments(parser: ArgumentParser):
-    parser.add_argument("--build_type", "-b", default="Release", choices=["Release", "RelWithDebInfo", "Debug"])
-    parser.add_argument("--job_count", "-j", const=cpu_count(), nargs="?")
-    parser.add_argument("--extra-cmake-vars", "-D", action="append", default=[])
-    parser.add_argument("--extra-make-targets", nargs="+", default=[])
-    parser.add_argument("--build_dir", type=Path)
-    parser.add_argument("--benchmarks", action="store_true")
-    parser.add_argument("--micro_benchmarks", action="store_true")
-"""
-
-# Each piece: (where it stands, text). Places: top, main (before configure), build, pack (after the build), flags.
-_PIECES: dict[str, tuple[str, str]] = {
-    "pip freeze": (
-        "main",
-        """
-    listed = [line.decode() for line in check_output(["python3", "-m", "pip", "freeze"]).split()]
-    if "tensorrt" not in listed:
-        raise RuntimeError("no tensorrt")
-""",
-    ),
-    "pip show": ("main", '\n    check_output([str(python), "-m", "pip", "show", "tensorrt"])\n'),
-    "submodules": ("main", '\n    if not Path(".git").exists():\n        build_run("git submodule update --init")\n'),
-    "set": (
-        "main",
-        """
-    if len(extra_cmake_vars):
-        pieces = []
-        for var in extra_cmake_vars:
-            pieces += var.split(";")
-        extra_cmake_vars = ['"-D{}"'.format(piece) for piece in pieces]
-        cmake_def_args.extend(set(extra_cmake_vars))
-""",
-    ),
-    "ordered": (
-        "main",
-        """
-    if len(extra_cmake_vars):
-        pieces = []
-        for var in extra_cmake_vars:
-            pieces += var.split(";")
-        extra_cmake_vars = ['"-D{}"'.format(piece) for piece in pieces]
-        cmake_def_args.extend(dict.fromkeys(extra_cmake_vars))
-""",
-    ),
-    "first build by directory": ("main", "\n    first_build = not build_dir.exists()\n"),
-    "first build by CMakeFiles": ("main", '\n    first_build = not Path(build_dir, "CMakeFiles").exists()\n'),
-    "fingerprint": ("top", "\ndef configure_fingerprint(arguments):\n    return str(arguments)\n"),
-    "generator": ("main", '\n    if generator:\n        cmake_generator = "-G" + generator\n'),
-    "generator flag": ("flags", '    parser.add_argument("--generator", "-G", default="")\n'),
-    "targets in command": (
-        "build",
-        """
-    th_common_lib = "" if cpp_only else "th_common"
-    benchmarks_lib = "benchmarks" if benchmarks else ""
-    worker = "" if on_windows else "executorWorker "
-    build_run(
-        f"cmake --build . --parallel {job_count} "
-        f"--target tensorrt_llm nvinfer_plugin_tensorrt_llm {th_common_lib} {benchmarks_lib} {worker} "
-        f'{" ".join(extra_make_targets)}')
-""",
-    ),
-    "targets 0.19": (
-        "build",
-        """
-    targets = ["tensorrt_llm", "nvinfer_plugin_tensorrt_llm"]
-    if cpp_only:
-        build_pyt = "OFF"
-    else:
-        targets.extend(["th_common", "bindings"])
-    if benchmarks:
-        targets.append("benchmarks")
-    if not on_windows:
-        targets.append("executorWorker")
-    build_run(f"cmake --build . --parallel {job_count} --target build_wheel_targets")
-""",
-    ),
-    "targets 1.0": (
-        "build",
-        """
-    targets = ["tensorrt_llm", "nvinfer_plugin_tensorrt_llm"]
-    if not cpp_only:
-        targets.extend(["th_common", "bindings", "deep_ep", "deep_gemm"])
-    if micro_benchmarks:
-        targets.append("micro_benchmarks")
-    if not on_windows:
-        targets.append("executorWorker")
-""",
-    ),
-    "targets 1.2": (
-        "build",
-        """
-    targets = ["tensorrt_llm", "nvinfer_plugin_tensorrt_llm"]
-    if not cpp_only:
-        targets.extend(["th_common", "bindings", "deep_ep", "deep_gemm", "pg_utils", "flash_mla"])
-    if not on_windows:
-        targets.append("executorWorker")
-""",
-    ),
-    "targets 2026": (
-        "build",
-        """
-    targets = ["tensorrt_llm", "th_common", "bindings", "deep_ep", "deep_gemm", "pg_utils", "flash_mla"]
-    with_nccl = has_sm90_or_newer(cuda_architectures)
-    if with_nccl:
-        targets.append("nccl_extensions_wheel")
-""",
-    ),
-    "generated tree": (
-        "build",
-        """
-    fmha_v2_cu_dir = Path("fmha_v2_cu")
-    if clean:
-        generate_fmha_cu(fmha_v2_cu_dir)
-    elif not fmha_v2_cu_dir.exists():
-        generate_fmha_cu(fmha_v2_cu_dir)
-""",
-    ),
-    "stamped tree": (
-        "build",
-        """
-    if clean or not fmha_stamp(fmha_v2_cu_dir).exists():
-        generate_fmha_cu(fmha_v2_cu_dir)
-""",
-    ),
-    "home cache": (
-        "pack",
-        """
-    cache_dir = Path(os.getenv("TRTLLM_DG_CACHE_DIR") or Path.home() / ".tensorrt_llm")
-    if cache_dir.exists():
-        clear_folder(cache_dir)
-""",
-    ),
-    "deep_ep": (
-        "pack",
-        """
-    with (build_dir / "tensorrt_llm" / "deep_ep" /
-          "cuda_architectures.txt").open() as f:
-        deep_ep = f.read()
-    if deep_ep:
-        install_file(get_binding_lib("deep_ep", "deep_ep_cpp_tllm"))
-""",
-    ),
-    "deep_gemm": ("pack", '\n    install_file(get_binding_lib("deep_gemm", "deep_gemm_cpp_tllm"))\n'),
-    "flash_mla": (
-        "pack",
-        """
-    with (build_dir / "tensorrt_llm" / "flash_mla" / "cuda_architectures.txt").open() as f:
-        flash_mla = f.read()
-""",
-    ),
-    "deep_gemm stubs": (
-        "pack",
-        """
-    if deep_ep:
-        build_run(f'"{python}" -m pybind11_stubgen -o . deep_ep_cpp_tllm')
-    build_run(f'"{python}" -m pybind11_stubgen -o . deep_gemm_cpp_tllm')
-""",
-    ),
-    "system stubs": ("pack", '\n    build_run(f"ln -s {stub} {path}/libnvidia-ml.so.1")\n'),
-    "prompt": (
-        "top",
-        """
-def setup_venv():
-    if os.environ.get("NVIDIA_PYTORCH_VERSION"):
-        input("continue?")
-""",
-    ),
-    "requirements": (
-        "pack",
-        """
-    def modify_requirements_for_cuda():
-        file = Path("requirements.txt")
-        if os.environ.get("CUDA_VERSION", "").startswith("12."):
-            with open(file, "w") as stream:
-                stream.write("torch")
-
-    modify_requirements_for_cuda()
-""",
-    ),
-    "msa": (
-        "pack",
-        """
-    msa = build_dir / "msa" / "fmha_sm100"
-    if not (msa / "cute" / "interface.py").is_file():
-        raise FileNotFoundError(msa)
-""",
-    ),
-    "extension": ("pack", "\n    build_kv_cache_manager_v2(python)\n"),
-    "wheel": ("pack", "\n    build_run(f'\"{python}\" -m build {project_dir} --wheel')\n"),
-    "second wheel": ("pack", "\n    build_run(f'\"{python}\" -m build {project_dir} --wheel', env=env)\n"),
-    "yes": ("flags", '    parser.add_argument("--yes", "-y", action="store_true", default=False)\n'),
-    "cpp_only": ("flags", '    parser.add_argument("--cpp_only", "-l", action="store_true")\n'),
+_HERE = Path(__file__).parent
+_PIECES: dict[str, dict[str, str]] = {
+    **yaml.safe_load((_HERE / "pieces.yaml").read_text()),
+    **yaml.safe_load((_HERE / "package_pieces.yaml").read_text()),
+}
+GENERATIONS: dict[str, dict[str, Any]] = yaml.safe_load((_HERE / "generations.yaml").read_text())["generations"]
+_PLACES = ("top", "main", "build", "pack")
+_REGISTER = {
+    "calls": "    parser.add_argument({flag})\n",
+    "helper": "    flag(parser, {flag})\n",
 }
 
-_MIDDLE = ("pip show", "set", "first build by CMakeFiles", "generator", "generator flag", "home cache", "submodules")
-_OPTIONAL = ("deep_ep", "deep_gemm", "deep_gemm stubs", "prompt")
 
-GENERATIONS: dict[str, tuple[str, ...]] = {
-    "0.13": ("pip freeze", "submodules", "set", "first build by directory", "targets in command", "wheel", "cpp_only"),
-    "0.19": (*_MIDDLE, "targets 0.19", "wheel", "cpp_only"),
-    "1.0": (
-        *_MIDDLE, *_OPTIONAL, "targets 1.0", "generated tree", "system stubs", "requirements", "wheel", "cpp_only",
-    ),
-    "1.2": (
-        *_MIDDLE, *_OPTIONAL, "flash_mla", "targets 1.2", "generated tree", "requirements", "wheel", "cpp_only",
-    ),
-    "mid-2026": (
-        "set", "first build by CMakeFiles", "generator", "generator flag", "home cache", "submodules", *_OPTIONAL,
-        "flash_mla", "targets 1.2", "stamped tree", "extension", "wheel", "second wheel", "yes", "cpp_only",
-    ),
-    "autumn-2026": (
-        "ordered", "fingerprint", "first build by CMakeFiles", "generator", "generator flag", "home cache", *_OPTIONAL,
-        "flash_mla", "targets 2026", "stamped tree", "msa", "wheel", "yes",
-    ),
-}  # fmt: skip
+def _flat(lists: Iterable[list[str]]) -> list[str]:
+    return [item for each in lists for item in each]
 
 
-def script(pieces: tuple[str, ...]) -> str:
-    """A build script made of pieces, in the order in which a script runs."""
+def _text(name: str) -> str:
+    piece = _PIECES[name]
+    return _PIECES[piece["like"]]["text"] if "like" in piece else piece["text"]
 
-    def part(place: str) -> str:
-        return "".join(text for name in pieces for where, text in (_PIECES[name],) if where == place)
 
-    main = "\ndef main(*, extra_cmake_vars=(), **rest):\n    cmake_def_args = []\n"
-    return _HEAD + part("top") + main + part("main") + part("build") + part("pack") + _FLAGS + part("flags")
+def _flags(generation: dict[str, Any]) -> str:
+    flags, how = _flat(generation["flags"]), generation["register"]
+    if how == "loop":
+        rows = "".join(f"        {_row(flag)},\n" for flag in flags)
+        return f"    for names, keywords in [\n{rows}    ]:\n        parser.add_argument(*names, **keywords)\n"
+    return "".join(_REGISTER[how].format(flag=flag) for flag in flags)
+
+
+def _row(flag: str) -> str:
+    """A flag's call as a pair: its names, and its keywords as a dictionary."""
+    call = ast.parse(f"f({flag})", mode="eval").body
+    assert isinstance(call, ast.Call)
+    names = "".join(f"{ast.unparse(one)}, " for one in call.args)
+    return f"(({names}), {{{', '.join(f'{one.arg!r}: {ast.unparse(one.value)}' for one in call.keywords)}}})"
+
+
+def script(name: str) -> str:
+    """A generation's build script: its pieces in the order in which a script runs."""
+    generation = GENERATIONS[name]
+    pieces = _flat(generation["pieces"])
+
+    def part(place: str, indent: str = "    ") -> str:
+        return "".join("\n" + textwrap.indent(_text(one), indent) for one in pieces if _PIECES[one]["at"] == place)
+
+    helper = "\ndef flag(parser, *names, **keywords):\n    parser.add_argument(*names, **keywords)\n"
+    return (
+        part("top", "")
+        + (helper if generation["register"] == "helper" else "")
+        + "\ndef main(*, extra_cmake_vars=(), job_count=None, **rest):\n    cmake_def_args = []\n"
+        + part("main") + part("build") + part("pack")
+        + "\ndef add_arguments(parser):\n" + _flags(generation)
+        + "\nif __name__ == '__main__':\n    parser = ArgumentParser()\n    add_arguments(parser)\n"
+    )  # fmt: skip
+
+
+def files_of(name: str) -> dict[str, str]:
+    """Everything of a generation but its script: path -> text."""
+    found: dict[str, str] = {"tensorrt_llm/version.py": f'__version__ = "{GENERATIONS[name]["version"]}"\n'}
+    for one in _flat(GENERATIONS[name]["pieces"]):
+        if _PIECES[one]["at"] not in _PLACES:
+            assert _PIECES[one]["at"] not in found, f"{name}: two pieces for {_PIECES[one]['at']}"
+            found[_PIECES[one]["at"]] = _text(one)
+    return found
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a checkout: ``tree({"path": text or bytes})``; a build script and version.py are added when not given."""
+    """Writes a checkout: ``tree({"path": text or bytes})``; a build script and version.py are added when not given.
+    ``whole`` adds the generation's other files too."""
 
-    def write(files: dict[str, str | bytes] | None = None, generation: str = "1.2") -> Path:
-        root = tmp_path / "checkout"
+    def write(
+        files: dict[str, str | bytes] | None = None,
+        generation: str = "1.2",
+        *,
+        whole: bool = False,
+        name: str = "checkout",
+    ) -> Path:
+        root = tmp_path / name
         contents: dict[str, str | bytes] = {
-            "scripts/build_wheel.py": script(GENERATIONS[generation]),
-            "tensorrt_llm/version.py": '# a comment\n__version__ = "1.2.0"\n',
+            **(files_of(generation) if whole else {"tensorrt_llm/version.py": '# a comment\n__version__ = "1.2.0"\n'}),
+            "scripts/build_wheel.py": script(generation),
             **(files or {}),
         }
-        for name, content in contents.items():
-            path = root / name
+        for relative, content in contents.items():
+            path = root / relative
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content if isinstance(content, bytes) else content.encode())
         return root
 
     return write
+
+
+@pytest.fixture
+def generations() -> tuple[str, ...]:
+    return tuple(GENERATIONS)
+
+
+@pytest.fixture
+def flags_of() -> Callable[[str], list[str]]:
+    """The long spelling of every flag that a generation's script registers."""
+    return lambda name: [flag.split(", ")[0].strip('"') for flag in _flat(GENERATIONS[name]["flags"])]

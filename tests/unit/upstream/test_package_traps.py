@@ -1,4 +1,4 @@
-"""Traps outside the build script: MPI at import, the one-GPU executor, DeepGEMM, stubs directory, C++."""
+"""Traps in the package: MPI at import, the one-GPU executor, components that are not there, the stubs directory."""
 
 from __future__ import annotations
 
@@ -33,8 +33,10 @@ def traps(tree: Callable[..., Path], files: dict[str, str]) -> list[tuple[str, s
 
 def test_utils_of_the_middle_generations(tree: Callable[..., Path]) -> None:
     assert traps(tree, {"tensorrt_llm/_utils.py": UTILS}) == [
+        ("import-makes-communicator", "tensorrt_llm/_utils.py", 7),
         ("import-mpi4py", "tensorrt_llm/_utils.py", 2),
         ("import-splits-communicator", "tensorrt_llm/_utils.py", 14),
+        ("mpi4py-before-build-info", "tensorrt_llm/_utils.py", 2),
     ]
 
 
@@ -46,10 +48,12 @@ def test_a_module_of_its_own_is_found_by_following_imports(tree: Callable[..., P
         # Run as a script on other nodes only: importing the package does not reach it.
         "tensorrt_llm/llmapi/mgmn_worker_node.py": "from mpi4py.futures import MPICommExecutor\n",
     }
-    assert [(name, file) for name, file, _ in traps(tree, files)] == [
+    assert {(name, file) for name, file, _ in traps(tree, files)} == {
+        ("import-makes-communicator", "tensorrt_llm/mpi_utils.py"),
         ("import-mpi4py", "tensorrt_llm/mpi_utils.py"),
         ("import-splits-communicator", "tensorrt_llm/mpi_utils.py"),
-    ]
+        ("mpi4py-before-build-info", "tensorrt_llm/mpi_utils.py"),
+    }
 
 
 def test_the_split_made_lazy_leaves_the_import(tree: Callable[..., Path]) -> None:
@@ -72,6 +76,32 @@ def test_the_split_made_lazy_leaves_the_import(tree: Callable[..., Path]) -> Non
 )
 def test_what_is_guarded_or_lazy_is_no_trap(tree: Callable[..., Path], text: str) -> None:
     assert traps(tree, {"tensorrt_llm/_utils.py": text}) == []
+
+
+def test_a_guard_can_stand_where_build_info_is_known_already(tree: Callable[..., Path]) -> None:
+    text = "from tensorrt_llm.bindings.BuildInfo import ENABLE_MULTI_DEVICE\nfrom mpi4py import MPI\n"
+    assert traps(tree, {"tensorrt_llm/_utils.py": text}) == [("import-mpi4py", "tensorrt_llm/_utils.py", 2)]
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        ("mpi_comm().Barrier()", 3),
+        ("return mpi_comm().bcast(obj, 0)", 3),
+        ("if ENABLE_MULTI_DEVICE:\n        mpi_comm().Barrier()", None),
+        ("return mpi_comm().bcast(obj, 0) if global_mpi_size() > 1 else obj", None),
+        ("return mpi_comm()", None),
+    ],
+)
+def test_calls_that_talk_whatever_was_built(tree: Callable[..., Path], body: str, line: int | None) -> None:
+    text = f"import os\ndef mpi_barrier(obj=None):\n    {body}\n"
+    found = traps(tree, {"tensorrt_llm/_utils.py": text})
+    assert found == ([("unguarded-mpi-call", "tensorrt_llm/_utils.py", line)] if line else [])
+
+
+def test_mpi4py_among_the_requirements(tree: Callable[..., Path]) -> None:
+    assert traps(tree, {"requirements.txt": "numpy\nmpi4py>=4\n"}) == [("requires-mpi4py", "requirements.txt", 2)]
+    assert traps(tree, {"requirements.txt": "# mpi4py\nmpi4py-free\n"}) == []
 
 
 EXECUTOR = """
@@ -114,36 +144,13 @@ def test_deep_gemm_without_a_guard(tree: Callable[..., Path]) -> None:
     ]
 
 
+def test_other_components_without_a_guard(tree: Callable[..., Path]) -> None:
+    path = "tensorrt_llm/_torch/modules/moe.py"
+    text = "from tensorrt_llm.deep_ep import Buffer\nfrom tensorrt_llm import flash_mla\n"
+    assert traps(tree, {path: text}) == [("import-deep-ep", path, 1), ("import-flash-mla", path, 2)]
+
+
 def test_setup_wants_the_stubs_directory(tree: Callable[..., Path]) -> None:
     text = 'def check():\n    if not path("bindings").exists():\n        raise ImportError("run build_wheel")\n'
     assert traps(tree, {"setup.py": text}) == [("stubs-directory", "setup.py", 3)]
     assert traps(tree, {"setup.py": text.replace("raise ImportError", "print")}) == []
-
-
-ALLOCATOR = "cpp/tensorrt_llm/kernels/userbuffers/ub_allocator.h"
-
-
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [
-        ("#if ENABLE_MULTI_DEVICE\n#include <nccl.h>\n#endif\nstruct B { ncclWindow_t w; };\n", 4),
-        ('#include "nccl.h"\nncclWindow_t w;\n#if ENABLE_MULTI_DEVICE\nncclWindow_t v;\n#endif\n', 2),
-        ("#if ENABLE_MULTI_DEVICE\n#if A\n#endif\n#else\nncclWindow_t w;\n#endif\n", 5),
-        ("#ifndef ENABLE_MULTI_DEVICE\nncclWindow_t w;\n#endif\n", 2),
-    ],
-)
-def test_a_window_without_nccl(tree: Callable[..., Path], text: str, line: int) -> None:
-    assert traps(tree, {ALLOCATOR: text}) == [("ub-allocator-window", ALLOCATOR, line)]
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "#if ENABLE_MULTI_DEVICE\nncclWindow_t w;\n# ifdef _WIN32\nncclWindow_t v;\n#endif\n#endif\n",
-        "#if ENABLE_MULTI_DEVICE\n#include <nccl.h>\n#else\nusing ncclWindow_t = void*;\n#endif\nncclWindow_t w;\n",
-        "#if ENABLE_MULTI_DEVICE\n#else\ntypedef void* ncclWindow_t;\n#endif\nncclWindow_t w;\n",
-        "struct UBBuffer { void* addr; };\n",
-    ],
-)
-def test_a_window_that_is_safe(tree: Callable[..., Path], text: str) -> None:
-    assert traps(tree, {ALLOCATOR: text}) == []
