@@ -7,6 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
+from trtllm_builder.build.edits import find_edits, told
 from trtllm_builder.build.journal import Json
 from trtllm_builder.build.progress import Progress
 from trtllm_builder.build.run import Run, file_lost
@@ -42,6 +43,7 @@ def compile_inputs(run: Run) -> dict[str, object]:
     return {
         "the source": [fetched["commit"], fetched["digest"]],
         "the patches": run.results["patch"],
+        "files edited by hand": run.edits,
         **words,
         **{s.name: s.value for s in plan.environment if s.origin != FROM_HOST and not s.name.startswith(_CACHES)},
         "the tools": run.results["tools"],
@@ -109,7 +111,12 @@ def do_compile(run: Run) -> Json:
     wheels = sorted(workspace.dist.glob("*.whl"))
     if len(wheels) != 1:
         raise BuildError(f"upstream's build ended well and left {len(wheels)} wheels in {workspace.dist}", log=log)
+    now = find_edits(workspace, run.material.request.environ, patched=True)
+    if now != run.edits:
+        changed = {name: now.get(name, "") for name in {**run.edits, **now} if run.edits.get(name) != now.get(name)}
+        run.observer.note(f"edited while it was being compiled, and perhaps not compiled in: {told(changed)}")
     return {
+        "edited": {**run.edits, **now},
         "wheel": str(wheels[0]),
         "sha256": sha256_of(wheels[0]),
         "log": str(log),

@@ -127,7 +127,8 @@ def verify_told(result: Json) -> str:
 
 
 def record_inputs(run: Run) -> dict[str, object]:
-    return {"the verification": run.results["verify"], "--out": run.plan.out}
+    edited = run.results["compile"]["edited"]
+    return {"the verification": run.results["verify"], "files edited by hand": edited, "--out": run.plan.out}
 
 
 def record_lost(run: Run, result: Json) -> str:
@@ -142,13 +143,14 @@ def do_record(run: Run) -> Json:
     out.mkdir(parents=True, exist_ok=True)
     wheel = out / source.name
     record = out / f"{source.name}.record.json"
-    compiled = run.results["compile"]
+    compiled, fetched = run.results["compile"], run.results["fetch"]
+    edited = compiled["edited"]
     facts = {
         "schema": RECORD_SCHEMA,
         "wheel": {"name": source.name, **{k: run.results["normalise"][k] for k in ("sha256", "size")}},
         "run": run.identifier,
         "plan": run.plan.to_json(),
-        "source": {**run.results["fetch"], "state": "dirty" if run.results["fetch"]["dirty"] else "clean"},
+        "source": {**fetched, "state": "dirty" if edited or fetched["uncommitted"] else "clean", "edited": edited},
         "patches": run.results["patch"],
         "tools": run.results["tools"],
         "host": {"platform": platform.platform(), **run.material.survey.host.to_json()},

@@ -84,9 +84,24 @@ class Journal:
                 stamps[stage] = Stamp(stage, inputs if isinstance(inputs, dict) else {}, event["result"])
         return stamps
 
-    def last_run(self) -> Json | None:
-        """The ``run`` event of the last run, finished or not."""
-        return next((event for event in reversed(self.events()) if event["event"] == "run"), None)
+    def last_end(self, stage: str) -> Json | None:
+        """The last ``end`` event of the stage, whatever came after it, ``rebuild`` excepted."""
+        for event in reversed(self.events()):
+            if event["event"] == "rebuild":
+                return None
+            if event["event"] == "end" and event.get("stage") == stage and isinstance(event.get("result"), dict):
+                return event
+        return None
+
+    def last_run(self, identifier: str | None = None) -> Json | None:
+        """The last ``run`` event, of any run or of that one, finished or not."""
+        runs = (event for event in reversed(self.events()) if event["event"] == "run")
+        return next((event for event in runs if identifier in (None, event.get("id"))), None)
+
+    def rebuilding(self) -> bool:
+        """Whether a clean source was asked for and is not there yet."""
+        wanted = any(event["event"] == "rebuild" for event in self.events())
+        return wanted and self.last_end("fetch") is None
 
     def unfinished(self) -> Json | None:
         """The ``run`` event of the last run when no ``done`` followed it, else None."""

@@ -12,7 +12,8 @@ from pathlib import Path
 from trtllm_builder.build import compile as compiling
 from trtllm_builder.build import finish, prepare
 from trtllm_builder.build.events import Recorder
-from trtllm_builder.build.journal import Json
+from trtllm_builder.build.journal import Journal, Json
+from trtllm_builder.build.left import as_asked, as_left
 from trtllm_builder.build.observer import Observer
 from trtllm_builder.build.registry import RunEntry, new_identifier, register
 from trtllm_builder.build.run import Run, Stage, carry_out, told_as_sentences
@@ -76,11 +77,13 @@ class Finished:
         }
 
 
-def build(request: Request, observer: Observer, *, rebuild: bool = False) -> Finished:
+def build(request: Request, observer: Observer, *, rebuild: bool = False, run_id: str | None = None) -> Finished:
     """From a request to a verified wheel. Raises a BuilderError of the failing stage; Interrupted leaves all that was
-    done, and the same call goes on from there."""
+    done, and the same call goes on from there. ``run_id`` goes on with that run of the workspace, whatever became of
+    it; without it the last one goes on when it did not finish and was about the same source."""
     started = time.monotonic()
     with interruptible(), closing(Recorder(observer)) as told:
+        asked = as_asked(request)
         plan, material = make_plan(request)
         for note in plan.notes:
             told.note(note)
@@ -90,25 +93,24 @@ def build(request: Request, observer: Observer, *, rebuild: bool = False) -> Fin
         with told_as_sentences("the workspace"), workspace.locked() as lock:
             before = workspace.journal.last_run()
             _refuse_another_python(before, plan, rebuild)
-            earlier = None if rebuild else workspace.journal.unfinished()
-            if earlier is not None and _source_of(earlier["plan"]) != _source_of(plan.to_json()):
-                earlier = None
-            if earlier is not None:
-                told.note(f"going on with run {earlier['id']}, which did not finish; --rebuild begins anew")
+            if run_id is None and not rebuild:
+                run_id = _to_go_on_with(workspace.journal, plan)
+                if run_id is not None:
+                    told.note(f"going on with run {run_id}, which did not finish; --rebuild begins anew")
+            if rebuild:
+                workspace.journal.append("rebuild")
             run = Run(
-                identifier=earlier["id"] if earlier else new_identifier(request.environ),
+                identifier=run_id or new_identifier(request.environ),
                 plan=plan,
                 material=material,
                 workspace=workspace,
                 lock=lock,
                 observer=told,
-                rebuild=bool(earlier["rebuild"]) if earlier else rebuild,
+                rebuild=workspace.journal.rebuilding(),
             )
-            if rebuild:
-                run.journal.append("rebuild")
             _note_run(run)
             told.run(run.identifier, run.log_directory)
-            with _ending_noted(run):
+            with _ending_noted(run, asked):
                 _carry_out_all(run)
     return Finished(
         wheel=Path(run.results["record"]["wheel"]),
@@ -142,7 +144,7 @@ def _note_run(run: Run) -> None:
 
 
 @contextmanager
-def _ending_noted(run: Run) -> Iterator[None]:
+def _ending_noted(run: Run, asked: dict[str, str]) -> Iterator[None]:
     """However the run ends, the journal says so; a run of which it says nothing and whose process is gone died."""
     try:
         yield
@@ -152,7 +154,8 @@ def _ending_noted(run: Run) -> Iterator[None]:
         with suppress(OSError):
             run.journal.append(event, run=run.identifier, stage=run.stage, **facts)
         raise
-    run.journal.append("done", id=run.identifier, kept=not run.redo)
+    left = as_left(run.results["record"], run.edits)
+    run.journal.append("done", id=run.identifier, kept=not run.redo, left={**asked, **left})
 
 
 def _ending(error: Exception) -> tuple[str, Json]:
@@ -160,6 +163,13 @@ def _ending(error: Exception) -> tuple[str, Json]:
         return "interrupted", {"signal": error.signal}
     told = error if isinstance(error, BuilderError) else BuilderError(f"{type(error).__name__}: {error}")
     return "failed", {"error": jsonable(told.to_json()), "exit_code": told.exit_code}
+
+
+def _to_go_on_with(journal: Journal, plan: Plan) -> str | None:
+    earlier = journal.unfinished()
+    if earlier is None or _source_of(earlier["plan"]) != _source_of(plan.to_json()):
+        return None
+    return str(earlier["id"])
 
 
 def _source_of(plan: Json) -> object:

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from trtllm_builder import canary
+from trtllm_builder.build.edits import (
+    find_edits,
+    is_patched,
+    is_patched_otherwise,
+    keep_times,
+    note_patching,
+    patches_key,
+    take_back,
+    told,
+)
 from trtllm_builder.build.journal import Json
-from trtllm_builder.build.run import Run
+from trtllm_builder.build.run import Run, named_digests
 from trtllm_builder.build.workspace import Workspace, tag_cache
 from trtllm_builder.data import data_dir
-from trtllm_builder.errors import HostError, SourceError, UsageError
-from trtllm_builder.patching.sets import apply
-from trtllm_builder.patching.version_label import set_version_label
+from trtllm_builder.errors import HostError, PatchError, SourceError, UsageError
+from trtllm_builder.patching.version_label import labelled_changes
+from trtllm_builder.patching.write import write_all
 from trtllm_builder.plan.make import plan_checkout
 from trtllm_builder.plan.model import Plan
 from trtllm_builder.plan.request import Request
@@ -22,6 +32,7 @@ from trtllm_builder.process import run as run_process
 from trtllm_builder.profile.names import CANARY_URL
 from trtllm_builder.source.digest import tree_digest
 from trtllm_builder.source.directory import obtain_directory
+from trtllm_builder.source.edits import uncommitted
 from trtllm_builder.source.model import Checkout, Existing, Log, Mirror, SourceWant
 from trtllm_builder.source.obtain import obtain
 from trtllm_builder.tools.install import install
@@ -141,8 +152,12 @@ def fetch_lost(run: Run, result: Json) -> str:
 
 def do_fetch(run: Run) -> Json:
     request = run.material.request
-    if run.rebuild and run.workspace.build.exists():
-        shutil.rmtree(run.workspace.build)
+    if run.rebuild:
+        for directory in (run.workspace.build, run.workspace.source):
+            if directory.exists():
+                shutil.rmtree(directory)
+    else:
+        _make_way(run)
     with run.log("fetch").open("a") as record:
 
         def log(line: str) -> None:
@@ -152,8 +167,33 @@ def do_fetch(run: Run) -> Json:
         checkout = _obtain(run, request, log)
     for note in checkout.notes:
         run.observer.note(note)
-    facts = asdict(checkout)
-    return {**facts, "path": str(checkout.path), "epoch": _epoch(run, checkout)}
+    facts = {name: value for name, value in asdict(checkout).items() if name not in ("dirty", "modified")}
+    return {**facts, "path": str(checkout.path), "epoch": _epoch(run, checkout), "uncommitted": _uncommitted(run)}
+
+
+def _make_way(run: Run) -> None:
+    """When another source is wanted, the old one goes: without our patches, and not when it was edited by hand."""
+    before = run.journal.last_end("fetch")
+    if before is None or before["inputs"] == named_digests(run, fetch_inputs(run)):
+        return
+    edits = find_edits(run.workspace, run.material.request.environ)
+    if edits:
+        raise SourceError(
+            f"another source is wanted in {run.workspace.source}, and files there were edited by hand: {told(edits)}",
+            remedy="keep what you need of them, then begin anew with --rebuild",
+        )
+    take_back(run.workspace)
+
+
+def _uncommitted(run: Run) -> dict[str, str]:
+    """Files of a --source directory that differ from its own commit: it is built as it stands."""
+    if run.material.request.directory is None:
+        return {}
+    before = run.journal.last_end("fetch")
+    if before is not None and is_patched(run.workspace):
+        known: dict[str, str] = before["result"]["uncommitted"]
+        return known
+    return uncommitted(run.workspace.source, run.material.request.environ)
 
 
 def _obtain(run: Run, request: Request, log: Log) -> Checkout:
@@ -201,11 +241,23 @@ def _epoch(run: Run, checkout: Checkout) -> int | None:
 
 
 def plan_again(run: Run) -> None:
-    """Make the plan from the checkout and tools that are there now; the build stops here if it no longer resolves."""
-    fetched = run.results["fetch"]
-    run.plan, run.material = plan_checkout(
-        run.material.request, run.workspace.source, commit=fetched["commit"] or None, epoch=fetched["epoch"]
-    )
+    """Make the plan from the checkout and tools that are there now; the build stops here if it no longer resolves.
+
+    Patches that were made from other sets, or for other options, are taken back first.
+    """
+    fetched, workspace, request = run.results["fetch"], run.workspace, run.material.request
+    if is_patched_otherwise(workspace, patches_key(request)):
+        take_back(workspace)
+    run.edits = find_edits(workspace, request.environ)
+    if run.edits:
+        run.observer.note(f"edited by hand, so that the wheel is marked dirty: {told(run.edits)}")
+    try:
+        plan, run.material = plan_checkout(
+            request, workspace.source, commit=fetched["commit"] or None, epoch=fetched["epoch"]
+        )
+    except PatchError as error:
+        raise _blame_edits(error, run) from None
+    run.plan = replace(plan, source=replace(plan.source, edited=tuple(run.edits)))
     missing = run.material.probe.missing_submodules
     if missing and run.material.probe.has_trap("submodule-update-in-script"):
         raise SourceError(
@@ -221,10 +273,19 @@ def plan_again(run: Run) -> None:
         )
 
 
+def _blame_edits(error: PatchError, run: Run) -> PatchError:
+    """The same error, with the remedy that helps when it is at a file that a person changed."""
+    edited = {str(run.workspace.source.resolve() / name) for name in run.edits}
+    if error.where is None or error.where.path not in edited:
+        return error
+    remedy = "the file was edited by hand: give the patch what it looks for, or begin anew with --rebuild"
+    return PatchError(error.what, remedy=remedy, where=error.where, log=error.log, others=error.others)
+
+
 def patch_inputs(run: Run) -> dict[str, object]:
     return {
         "the source": [run.results["fetch"]["commit"], run.results["fetch"]["digest"]],
-        "the version's label": run.plan.label,
+        "the version's label": _label(run),
         "the list of patch sets": [patch.name for patch in run.plan.patches],
         **{f"the patch set {patch.name}": patch.digest for patch in run.plan.patches},
         **{option.name: option.value for option in run.plan.options},
@@ -237,13 +298,21 @@ def patch_lost(run: Run, result: Json) -> str:
     return f"the sources no longer have all that {' and '.join(undone)} made of them" if undone else ""
 
 
+def _label(run: Run) -> str:
+    return f"{run.plan.label}.dirty" if run.edits else run.plan.label
+
+
 def do_patch(run: Run) -> Json:
     patches = run.material.patches
     if patches is None:
         raise SourceError("there is no checkout to patch")
-    apply(patches, run.workspace.source)
+    workspace, request = run.workspace, run.material.request
+    version, changes = labelled_changes(workspace.source, _label(run), patches.changes)
+    note_patching(workspace, patches_key(request), changes, request.environ, run.material.probe)
+    if changes:
+        write_all(workspace.source, changes)
+        keep_times(workspace)
     run.log("patches").with_suffix(".diff").write_text(patches.diff, encoding="utf-8", errors="surrogateescape")
-    version = set_version_label(run.workspace.source, run.plan.label)
     return {
         "sets": [
             {"name": one.name, "digest": one.digest, "needed": one.status != "not needed"} for one in patches.sets

@@ -26,7 +26,8 @@ _MOST_NAMES = 4
 class Run:
     """``plan`` and ``material`` (what the plan was made from) are made again as tools and source arrive. ``results``
     hold what each stage left for the next ones, ``stage`` is the one at work. A resumed run keeps the identifier of
-    the one it goes on with."""
+    the one it goes on with. ``edits`` are the files of the checkout that were changed by hand when patches were looked
+    at, with what they held (edits.py)."""
 
     identifier: str
     plan: Plan
@@ -37,6 +38,7 @@ class Run:
     rebuild: bool
     stage: str = ""
     results: dict[str, Json] = field(default_factory=dict)
+    edits: dict[str, str] = field(default_factory=dict)
     redo: bool = False
 
     @property
@@ -104,16 +106,17 @@ def carry_out(stage: Stage, run: Run) -> None:
     seconds = time.monotonic() - started
     # What a stage depends on may be known better after it ran (a venv that exists now), so it is asked again.
     run.journal.append(
-        "end", stage=stage.name, run=run.identifier, inputs=_inputs(stage, run), seconds=round(seconds, 3),
-        result=result,
+        "end", stage=stage.name, run=run.identifier, inputs=named_digests(run, stage.inputs(run)),
+        seconds=round(seconds, 3), result=result,
     )  # fmt: skip
     run.results[stage.name] = result
     run.observer.stage(stage.name, "done", f"{stage.told(result)} ({format_duration(seconds)})")
 
 
-def _inputs(stage: Stage, run: Run) -> dict[str, str]:
+def named_digests(run: Run, inputs: Mapping[str, Any]) -> dict[str, str]:
+    """A stage's inputs as its ``end`` event has them."""
     # Another version of ours may do any stage differently.
-    named = {"the version of trtllm-builder": run.plan.builder, **stage.inputs(run)}
+    named = {"the version of trtllm-builder": run.plan.builder, **inputs}
     return {name: digest(value)[:16] for name, value in named.items()}
 
 
@@ -121,7 +124,7 @@ def _why_again(stage: Stage, run: Run, stamp: Stamp) -> str:
     """Why the stage's earlier result cannot be kept; nothing when it can."""
     if not stamp.inputs:
         return "it was begun and not finished"
-    now = _inputs(stage, run)
+    now = named_digests(run, stage.inputs(run))
     changed = [name for name in {**stamp.inputs, **now} if stamp.inputs.get(name) != now.get(name)]
     if changed:
         more = f" and {len(changed) - _MOST_NAMES} more" if len(changed) > _MOST_NAMES else ""

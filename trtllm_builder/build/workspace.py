@@ -73,6 +73,11 @@ class Workspace:
         return self.root / "logs"
 
     @property
+    def originals(self) -> Path:
+        """Files of the source as they were before we patched them."""
+        return self.root / "originals"
+
+    @property
     def journal(self) -> Journal:
         return Journal(self.root / "journal.jsonl")
 

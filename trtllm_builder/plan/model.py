@@ -67,6 +67,7 @@ class PlannedSource:
     submodules: bool
     origin: str
     ref_origin: str
+    edited: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

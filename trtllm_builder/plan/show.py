@@ -102,7 +102,8 @@ def _decisions(plan: Plan) -> Iterator[Row]:
     source, targets, jobs = plan.source, plan.verification.targets, plan.jobs
     yield "source", source.directory or source.url, source.origin
     yield "ref", source.ref, source.ref_origin
-    yield "commit", source.commit or "whatever the ref names when it is fetched", ""
+    dirty = f", dirty: {len(source.edited)} files were edited by hand" if source.edited else ""
+    yield "commit", (source.commit or "whatever the ref names when it is fetched") + dirty, ""
     if source.mirrors:
         yield "mirrors", ", then ".join(source.mirrors), ""
     yield "upstream", plan.upstream.value, plan.upstream.origin

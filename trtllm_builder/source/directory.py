@@ -108,6 +108,12 @@ def obtain_directory(
     )
 
 
+def copied_items(record: Mapping[str, Any]) -> dict[str, Item]:
+    """What the record of a copy says was copied; nothing when it is the record of something else."""
+    copied = _Copied.from_json(record)
+    return copied.items if copied else {}
+
+
 def _places(source: Path, destination: Path) -> tuple[Path, Path]:
     if not source.is_dir():
         raise SourceError(f"{source} is not a directory", remedy="give --source an upstream checkout or a URL")

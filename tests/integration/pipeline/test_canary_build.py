@@ -117,7 +117,9 @@ def test_a_source_directory_is_built_as_it_stands_and_never_written_to(builder: 
     builder.run("--source", str(source))
     assert tree_digest(source) == before
     assert builder.wheel.name.startswith("tensorrt_llm-0.0.1+canary.sd.cu130.sm89-")
-    assert builder.record["source"]["dirty"] or builder.record["source"]["served_by"]
+    source = builder.record["source"]
+    assert source["state"] == "dirty" and list(source["uncommitted"]) == ["tensorrt_llm/version.py"]
+    assert source["served_by"] == "directory" and not source["edited"]
 
 
 def test_the_script_of_the_plan_builds_upstreams_wheel(builder: Any, tmp_path: Path) -> None:
