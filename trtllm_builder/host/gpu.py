@@ -14,6 +14,12 @@ from trtllm_builder.process import run
 
 # NVIDIA, "CUDA Compatibility": the oldest driver branch that runs any release of a major version.
 _OLDEST_DRIVER = {11: 450, 12: 525, 13: 580}
+# NVIDIA, CUDA release notes, "CUDA Toolkit and Corresponding Driver Versions": driver branch -> newest CUDA it knows.
+_NEWEST_CUDA = (
+    (450, "11.0"), (455, "11.1"), (460, "11.2"), (465, "11.3"), (470, "11.4"), (495, "11.5"), (510, "11.6"),
+    (515, "11.7"), (520, "11.8"), (525, "12.0"), (530, "12.1"), (535, "12.2"), (545, "12.3"), (550, "12.4"),
+    (555, "12.5"), (560, "12.6"), (565, "12.7"), (570, "12.8"), (575, "12.9"), (580, "13.0"), (590, "13.1"),
+)  # fmt: skip
 _WSL = "/usr/lib/wsl/lib"
 _NUMBER = re.compile(r"\d+(?:\.\d+)+")
 
@@ -76,3 +82,15 @@ def driver_runs(driver: str, cuda: str) -> bool | None:
     have, major = (int(number[0]) for number in numbers if number)
     oldest = _OLDEST_DRIVER.get(major)
     return None if oldest is None else have >= oldest
+
+
+def driver_cuda(driver: str) -> str | None:
+    """The newest CUDA release that a driver (``570.195.03``) knows, by its branch; None for one that we do not know."""
+    branch = re.match(r"\d+", driver)
+    known = [cuda for oldest, cuda in _NEWEST_CUDA if branch and oldest <= int(branch[0])]
+    return known[-1] if known else None
+
+
+def driver_majors(cuda: str) -> tuple[int, ...]:
+    """The CUDA majors whose machine code a driver that knows ``cuda`` runs: drivers keep what they could."""
+    return tuple(major for major in _OLDEST_DRIVER if major <= int(cuda.partition(".")[0]))

@@ -71,6 +71,21 @@ def find_toolkit(
     return _search(root, parse_range(specifier, "cuda.toolkit"), environ, _data(data_dir, environ))[0]
 
 
+def list_toolkits(
+    environ: Mapping[str, str], *, data_dir: Path | None = None
+) -> tuple[tuple[Path, Toolkit | str], ...]:
+    """Every place where ``auto`` looks and something is: its toolkit, or why that cannot be used."""
+    found: dict[str, tuple[Path, Toolkit | str]] = {}
+    for place, origin in _places(environ, _data(data_dir, environ)):
+        real = os.path.realpath(place)
+        if real not in found:
+            judged = _judge(place, origin, parse_range("", "cuda.toolkit"), environ)
+            # A conda environment without CUDA is no toolkit that lacks something.
+            if isinstance(judged, Toolkit) or origin != "CONDA_PREFIX":
+                found[real] = (place, judged)
+    return tuple(found.values())
+
+
 def choose_toolkit(
     root: str,
     specifier: str,
