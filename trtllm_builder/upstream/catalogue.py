@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
 
 import yaml
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion, Version
 
 from trtllm_builder.units import parse_duration, parse_size
-from trtllm_builder.upstream.model import CMakeOption, ExtraCMake, Flag, Probe, Trap
+from trtllm_builder.upstream.components import option_of
+from trtllm_builder.upstream.model import CMakeOption, Component, ExtraCMake, Flag, Probe, Trap
 
-_REF = re.compile(r"(?:refs/(?:heads|tags|remotes/origin)/|origin/)?(?:release/|v)?(\d+\.\d+)(?:[.a-z0-9+-]*)\Z")
+_REF = re.compile(r"(?:refs/(?:heads|tags|remotes/origin)/|origin/)?(?:release/|v)?(\d+\.\d+[.a-z0-9+-]*)\Z")
 _MAIN = re.compile(r"(?:refs/heads/|refs/remotes/origin/|origin/)?main\Z")
+_JUDGED = ("single_device", "version", "cuda", "toolkit", "tensorrt", "torch", "python", "gcc", "glibc", "cmake",
+           "architectures", "probe")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -40,26 +45,32 @@ class Range:
 class Row:
     """One family of releases. Specifiers are PEP 440; ``tensorrt`` is None where upstream needs none.
 
-    ``single_device`` is ``supported`` (someone built it), ``unproven`` or ``unsupported``. ``sureness`` has an entry
-    for each cell; ``probe`` stands for flags, options, targets and traps together.
+    ``single_device`` is ``supported`` (someone built it), ``unproven`` or ``unsupported``; ``toolkit`` the CUDA release
+    that upstream made it with. ``least_disk`` in bytes: with less there is no point in beginning. ``sureness`` has an
+    entry for each cell; ``probe`` stands for flags, options, targets, traps and components together.
     """
 
     family: str
-    refs: tuple[str, ...]
+    versions: str
     single_device: str
     version: str
     cuda: str
+    toolkit: str
     tensorrt: str | None
     torch: str
     python: tuple[str, ...]
     gcc: str
+    glibc: str
     cmake: str
+    architectures: tuple[int, ...]
+    least_disk: int
     disk: Range
     time: Range
     flags: tuple[Flag, ...]
     options: tuple[CMakeOption, ...]
     targets: tuple[str, ...]
     traps: tuple[str, ...]
+    components: tuple[Component, ...]
     extra_cmake: ExtraCMake
     cmake_minimum: str
     architecture_bases: tuple[int, ...]
@@ -80,6 +91,7 @@ class Row:
             options=self.options,
             lfs_pointers=self.prebuilt_mpi,
             traps=tuple(Trap(name, "", 0, f"assumed for {self.family} ({sure.level})") for name in self.traps),
+            components=self.components,
             cmake_minimum=self.cmake_minimum,
             architecture_bases=self.architecture_bases,
             architecture_exact=self.architecture_exact,
@@ -93,19 +105,33 @@ class Row:
 @cache
 def rows() -> tuple[Row, ...]:
     """All rows, oldest release first."""
-    data = yaml.safe_load(resources.files(__package__).joinpath("catalogue.yaml").read_text("utf-8"))
+    data, expected = _data("catalogue.yaml"), _data("expected.yaml")
     merged: dict[str, dict[str, Any]] = {}
     for raw in data["rows"]:
-        merged[raw["family"]] = _merge(merged.get(raw.get("from"), {}), raw)
-    estimates = data["estimates"]
-    return tuple(_row(cells, estimates) for cells in merged.values())
+        merged[raw["family"]] = _merge(merged.get(raw.get("from"), {}), {**raw, **expected[raw["family"]]})
+    return tuple(_row(cells, data["estimates"]) for cells in merged.values())
+
+
+def _data(name: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(resources.files(__package__).joinpath(name).read_text("utf-8"))
+    return loaded
 
 
 def row_for(ref: str) -> Row | None:
     """The row for a branch or tag such as ``release/0.20``, ``v1.1.0rc3`` or ``main``; None for others and commits."""
+    if _MAIN.match(ref):
+        return rows()[-1]
     match = _REF.match(ref)
-    name = match[1] if match else "main" if _MAIN.match(ref) else None
-    return next((row for row in rows() if name in row.refs), None)
+    try:
+        version = Version(match[1]) if match else None
+    except InvalidVersion:
+        return None
+    return next((row for row in rows() if version and SpecifierSet(row.versions).contains(version, True)), None)
+
+
+def row_named(family: str) -> Row | None:
+    """The row of this name (``0.20``, ``main``), or the one that a ref with it has."""
+    return next((row for row in rows() if row.family == family), None) or row_for(family)
 
 
 def _merge(base: dict[str, Any], raw: dict[str, Any]) -> dict[str, Any]:
@@ -122,19 +148,22 @@ def _merge(base: dict[str, Any], raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _row(cells: dict[str, Any], estimates: dict[str, Any]) -> Row:
-    judged = ("single_device", "version", "cuda", "tensorrt", "torch", "python", "gcc", "cmake", "probe")
     disk, time = estimates["disk"], estimates["time"]
     return Row(
         family=cells["family"],
-        refs=tuple(cells["refs"]),
+        versions=cells["versions"],
         single_device=cells["single_device"]["value"],
         version=cells["version"]["value"],
         cuda=cells["cuda"]["value"],
+        toolkit=cells["toolkit"]["value"],
         tensorrt=cells["tensorrt"]["value"],
         torch=cells["torch"]["value"],
         python=tuple(cells["python"]["value"]),
         gcc=cells["gcc"]["value"],
+        glibc=cells["glibc"]["value"],
         cmake=cells["cmake"]["value"],
+        architectures=tuple(cells["architectures"]["value"]),
+        least_disk=parse_size(disk["least"]),
         disk=Range(parse_size(disk["low"]), parse_size(disk["high"]), disk["source"], disk["sure"]),
         time=Range(
             round(parse_duration(time["low"])), round(parse_duration(time["high"])), time["source"], time["sure"]
@@ -143,14 +172,19 @@ def _row(cells: dict[str, Any], estimates: dict[str, Any]) -> Row:
         options=tuple(CMakeOption(name, value, "", 0) for name, value in cells["options"].items()),
         targets=tuple(cells["targets"]),
         traps=tuple(sorted(cells["traps"])),
+        components=tuple(_component(name, **facts) for name, facts in cells["components"].items()),
         extra_cmake=cells["extra_cmake"],
         cmake_minimum=cells["cmake_minimum"],
         architecture_bases=tuple(cells["bases"]),
         architecture_exact=tuple(cells["exact"]),
         prebuilt_kernels=tuple(cells["prebuilt_kernels"]),
         prebuilt_mpi=tuple(cells["prebuilt_mpi"]),
-        sureness={name: Sure(cells[name]["sure"], cells[name]["source"]) for name in judged},
+        sureness={name: Sure(cells[name]["sure"], cells[name]["source"]) for name in _JUDGED},
     )
+
+
+def _component(name: str, minimum: int | None = None, only: Sequence[int] = (), one_file: bool = False) -> Component:
+    return Component(name, option_of(name), "", 0, minimum, tuple(only), one_file)
 
 
 def _flag(text: str) -> Flag:

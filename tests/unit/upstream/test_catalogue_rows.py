@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 from packaging.specifiers import SpecifierSet
 
 from trtllm_builder.upstream import traps
-from trtllm_builder.upstream.catalogue import row_for, rows
+from trtllm_builder.upstream.catalogue import row_for, row_named, rows
+from trtllm_builder.upstream.model import Probe
+from trtllm_builder.upstream.probe import probe
 
 
 @pytest.mark.parametrize(
@@ -23,6 +28,11 @@ from trtllm_builder.upstream.catalogue import row_for, rows
         ("v0.13.0", "0.13-0.18"),
         ("release/0.18", "0.13-0.18"),
         ("v0.21.0", "0.21"),
+        ("v1.3.0rc20", "1.3 with TensorRT"),
+        ("v1.3.0rc21", "main"),
+        ("release/1.4", "main"),
+        ("1.2.0rc6.post2", "1.2"),
+        ("v0.15.0.dev2024101500", "0.13-0.18"),
     ],
 )
 def test_a_ref_has_its_row(ref: str, family: str) -> None:
@@ -40,12 +50,14 @@ def test_other_refs_have_none(ref: str) -> None:
 def test_every_cell_is_sound_and_says_how_sure_it_is() -> None:
     listed = traps.__doc__ or ""
     for row in rows():
-        for specifier in (row.cuda, row.cmake, row.torch, row.gcc, row.tensorrt or ""):
+        for specifier in (row.cuda, row.cmake, row.torch, row.gcc, row.glibc, row.tensorrt or ""):
             SpecifierSet(specifier)
         assert row.single_device in ("supported", "unproven", "unsupported")
-        assert set(row.sureness) >= {"cuda", "tensorrt", "cmake", "python", "torch", "gcc", "single_device", "probe"}
+        assert set(row.sureness) >= {"cuda", "toolkit", "tensorrt", "cmake", "python", "torch", "gcc", "glibc"}
+        assert set(row.sureness) >= {"single_device", "architectures", "probe"}
         assert all(cell.level in ("verified", "reported", "inferred") and cell.source for cell in row.sureness.values())
-        assert 0 < row.disk.low < row.disk.high and 0 < row.time.low < row.time.high
+        assert SpecifierSet(row.cuda).contains(row.toolkit) and row.architectures
+        assert 0 < row.least_disk < row.disk.low < row.disk.high and 0 < row.time.low < row.time.high
         assert row.disk.source and row.time.source
         assert all(f"``{name}``" in listed for name in row.traps)
         spellings = [spelling for flag in row.flags for spelling in flag.spellings]
@@ -63,7 +75,7 @@ def test_what_a_plan_needs_is_assumed(row: object) -> None:
 
 
 def test_what_differs_between_releases() -> None:
-    def probe(ref: str):  # type: ignore[no-untyped-def]
+    def probe(ref: str) -> Probe:
         row = row_for(ref)
         assert row is not None
         return row.assumed_probe()
@@ -87,3 +99,41 @@ def test_an_old_release_is_refused_without_a_checkout() -> None:
     refusal = row.assumed_probe().refusal()
     assert refusal is not None and refusal.exit_code == 4
     assert "prebuilt MPI-linked archives" in refusal.what and "Git LFS pointers" in refusal.what
+
+
+# Family -> the generation of our fixtures in its shape, and the traps in which the two may differ: those of which we
+# do not know in which release of the family they came or went.
+SHAPES: dict[str, tuple[str, set[str]]] = {
+    "0.13-0.18": ("0.13", {"unguarded-mpi-call"}),
+    "0.19": ("0.19", set()),
+    "0.20": ("0.20", set()),
+    "1.0": ("1.0", {"cufile-on-by-default"}),
+    "1.2": ("1.2", set()),
+    "1.3 with TensorRT": ("early-2026", set()),
+    "main": ("autumn-2026", {"build-graph-check"}),
+}
+
+
+@pytest.mark.parametrize("family", SHAPES)
+def test_a_row_expects_what_its_generation_has(tree: Callable[..., Path], family: str) -> None:
+    generation, unsure = SHAPES[family]
+    row = row_named(family)
+    assert row is not None
+    expected, found = row.assumed_probe(), probe(tree(generation=generation, whole=True))
+    assert {trap.id for trap in expected.traps} == {trap.id for trap in found.traps} - unsure
+    spellings = lambda one: {(flag.spellings, flag.arity) for flag in one.flags}  # noqa: E731
+    assert spellings(expected) - {(("--nixl_root",), "1"), (("--no-venv",), "0")} <= spellings(found)
+    assert spellings(found) <= spellings(expected)
+    assert set(expected.targets) == set(found.targets)
+    assert expected.extra_cmake_handling == found.extra_cmake_handling
+    assert (expected.architecture_bases, expected.architecture_exact) == (
+        found.architecture_bases,
+        found.architecture_exact,
+    )
+    for component in expected.components:
+        read = found.component(component.option)
+        # Whether NCCL's wheel is built is the script's choice, and no CMake code's.
+        assert component.name == "nccl_extensions" or (
+            read is not None
+            and (read.minimum, read.only, read.one_file) == (component.minimum, component.only, component.one_file)
+        )
