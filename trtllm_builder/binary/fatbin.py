@@ -1,8 +1,12 @@
 """CUDA fat binaries: which GPU code a ``.nv_fatbin`` or ``__nv_relfatbin`` section holds.
 
-NVIDIA does not publish the format. What stands here was found by experiment: small kernels compiled with nvcc 13.0
-for sm_80 to sm_121a, PTX, LTO, -G, -lineinfo, -rdc and each ``-compress-mode``, the bytes compared, and the result
-checked against cuobjdump 13.5 on those and on libraries made by CUDA 11.8 to 13.x. All numbers are little-endian.
+NVIDIA publishes the names of the sections (fatbinary_section.h of the toolkit) and, with older toolkits, the frame and
+the kinds (fatbinary.h), not the entries. What stands here of them was found by experiment: small kernels compiled with
+nvcc 13.0 for sm_80 to sm_121a, PTX, LTO, -G, -lineinfo, -rdc and each ``-compress-mode``, the bytes compared, and the
+result checked against cuobjdump 13.5 on those and on libraries made by CUDA 11.8 to 13.x. Numbers are little-endian.
+
+``.nv_fatbin`` holds code that is linked, ``__nv_relfatbin`` input of a device link. ``.nvFatBinSegment`` holds no code:
+24 bytes for each registered frame (u32 0x466243B1, u32 version, two pointers), whose pointers the loader fills in.
 
 A section is a row of frames, one for each object file that was linked. Zero bytes may stand between them::
 
@@ -11,13 +15,14 @@ A section is a row of frames, one for each object file that was linked. Zero byt
 
 A frame is a row of entries::
 
-    0  u16  kind: 1 PTX, 2 cubin (an ELF file), 8 LTO intermediate code
+    0  u16  kind: 1 PTX, 2 cubin (an ELF file), 4 a cubin older than that (never seen), 8 LTO intermediate code
     2  u16  version (0x101)
     4  u32  size of this header, from 64; name and options stand in it after the fixed part
     8  u64  size of the payload, padded
    16  u32  size of the payload when compressed, else 0
    20  u32  offset of the options in this header, or 0
-   24  u16  minor, u16 major version (cubin 1.7 and 1.8; PTX 9.0)
+   24  u16  minor, u16 major version: of PTX the ISA's (9.0), of cubins 1.7, or 1.8 since CUDA 12.8 for SM 100 and
+            later and since CUDA 13 for all
    28  u32  SM number: 89, 90, 100
    32  u32  offset and 36 u32 length of the source's name, or 0
    40  u64  flags
@@ -66,7 +71,9 @@ class FatbinError(ValueError):
 
 @dataclass(frozen=True)
 class Entry:
-    """One piece of GPU code. ``offset`` is that of its payload in the buffer; sizes are in bytes as stored."""
+    """One piece of GPU code. ``offset`` is that of its payload in the buffer; ``size`` is bytes as stored, ``unpacked``
+    once they are uncompressed. ``version`` is the PTX ISA's or the cubin format's: see above.
+    """
 
     kind: Kind
     sm: int
@@ -75,6 +82,7 @@ class Entry:
     offset: int
     size: int
     unpacked: int
+    version: tuple[int, int]
 
     @property
     def target(self) -> str:
@@ -110,10 +118,7 @@ class _Walk:
         self.size = len(data) if isinstance(data, _BUFFERS) else data.seek(0, 2)
 
     def at(self, offset: int, size: int) -> bytes:
-        if isinstance(self.data, _BUFFERS):
-            return bytes(self.data[offset : offset + size])
-        self.data.seek(offset)
-        return self.data.read(size)
+        return bytes_at(self.data, offset, size)
 
     def skip_padding(self, offset: int, limit: int) -> int:
         step = FRAME.size
@@ -143,7 +148,7 @@ class _Walk:
         head = self.at(offset, min(ENTRY.size, limit - offset))
         if len(head) < ENTRY.size:
             raise FatbinError("an entry header is cut off", offset)
-        kind, _, header, padded, packed, _, _, _, sm, _, _, flags, _, unpacked = ENTRY.unpack(head)
+        kind, _, header, padded, packed, _, minor, major, sm, _, _, flags, _, unpacked = ENTRY.unpack(head)
         if header < ENTRY.size:
             raise FatbinError(f"an entry header of {header} bytes is too short", offset)
         if header + padded > limit - offset:
@@ -163,5 +168,14 @@ class _Walk:
             offset=offset + header,
             size=packed,
             unpacked=unpacked,
+            version=(major, minor),
         )
         return entry, offset + header + padded
+
+
+def bytes_at(data: Source, offset: int, size: int) -> bytes:
+    """Fewer than ``size`` bytes at the end."""
+    if isinstance(data, _BUFFERS):
+        return bytes(data[offset : offset + size])
+    data.seek(offset)
+    return data.read(size)

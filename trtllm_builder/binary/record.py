@@ -20,11 +20,12 @@ _ROWS = 200_000
 Record = Mapping[str, tuple[str, str]]
 
 
-def read_record(text: str, name: str, findings: Findings) -> Record:
+def read_record(data: bytes, name: str, findings: Findings) -> Record:
     """Path -> hash and size as written. ``name`` is RECORD's own path."""
+    text = io.TextIOWrapper(io.BytesIO(data), "utf-8", "replace", newline="")
     record: dict[str, tuple[str, str]] = {}
     try:
-        for row in csv.reader(io.StringIO(text, newline="")):
+        for row in csv.reader(text):
             if not row:
                 continue
             if len(record) == _ROWS:

@@ -25,7 +25,7 @@ from trtllm_builder.binary.zip_directory import Entry, WheelError, read_director
 
 __all__ = ["Finding", "Limits", "Member", "Wheel", "WheelError", "read_wheel"]
 
-_TEXT = 16 << 20  # RECORD, METADATA: far more than any real one
+_TEXT = 8 << 20  # RECORD, METADATA: far more than any real one
 
 
 @dataclass(frozen=True)
@@ -84,14 +84,16 @@ def read_wheel(
         entries = _entries(descriptor, path, findings)
         check_names(entries, findings)
         named = {file: _dist_info(entries, file, findings) for file in ("RECORD", "METADATA", "WHEEL")}
-        record_text, metadata = (_text(descriptor, named[file], findings) for file in ("RECORD", "METADATA"))
         record_name = named["RECORD"].name if named["RECORD"] else ""
-        record = read_record(record_text, record_name, findings) if record_text is not None else None
+        listed, metadata = (_content(descriptor, named[file], findings) for file in ("RECORD", "METADATA"))
+        record = read_record(listed, record_name, findings) if listed is not None else None
         once = Pass(descriptor, record or {}, limits or Limits(), visit, keep)
         sha256, read = once.read([entry for entry in entries if not entry.directory], findings)
     finally:
         os.close(descriptor)
-    if record is not None:
+    if record is None and record_name:
+        findings.add("record", record_name, "it cannot be read, so nothing was compared with it")
+    elif record is not None:
         check_record(record, record_name, ((m.name, m.size, digests) for m, digests in read), findings)
     name = version = build = ""
     tags: frozenset[Tag] = frozenset()
@@ -108,7 +110,7 @@ def read_wheel(
         version=version,
         build=build,
         tags=tags,
-        headers=tuple((key, str(value)) for key, value in HeaderParser().parsestr(metadata or "").items()),
+        headers=_headers(metadata or b""),
         members=tuple(member for member, _ in read),
         findings=findings.all(),
         texts=once.texts,
@@ -123,6 +125,11 @@ def _entries(descriptor: int, path: Path, findings: Findings) -> tuple[Entry, ..
         raise WheelError(f"{path.name} is no readable zip archive: {error}") from error
 
 
+def _headers(metadata: bytes) -> tuple[tuple[str, str], ...]:
+    parsed = HeaderParser().parsestr(metadata.decode("utf-8", "replace"))
+    return tuple((key, str(value)) for key, value in parsed.items())
+
+
 def _dist_info(entries: tuple[Entry, ...], file: str, findings: Findings) -> Entry | None:
     found = sorted((entry for entry in entries if in_dist_info(entry.name, file)), key=lambda entry: entry.name)
     if not found:
@@ -133,7 +140,7 @@ def _dist_info(entries: tuple[Entry, ...], file: str, findings: Findings) -> Ent
     return found[0]
 
 
-def _text(descriptor: int, entry: Entry | None, findings: Findings) -> str | None:
+def _content(descriptor: int, entry: Entry | None, findings: Findings) -> bytes | None:
     if entry is None:
         return None
     data = bytearray()
@@ -146,4 +153,4 @@ def _text(descriptor: int, entry: Entry | None, findings: Findings) -> str | Non
                 return None
     except UnpackError:
         return None  # told once, when every member is read
-    return data.decode("utf-8", "replace")
+    return bytes(data)

@@ -19,7 +19,7 @@ from trtllm_builder.verify.cuobjdump import SecondOpinion, ask
 from trtllm_builder.verify.expect import Expectation
 from trtllm_builder.verify.library import KEPT, Library, read_library
 
-_SYMBOLS = 64 << 20  # bytes, of all libraries together
+_SYMBOLS = 48 << 20  # bytes, of all libraries together
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Audit:
 
     All facts are gathered in one pass; checks are functions of them:
     ``wheel.members`` (size, packed size, sha256, mode), ``wheel.headers`` (METADATA), ``wheel.findings``,
-    ``wheel.texts`` (every ``.dist-info`` file except RECORD, and every ``.py`` file; ``wheel.not_kept`` beyond 48 MB),
+    ``wheel.texts`` (every ``.dist-info`` file except RECORD, and every ``.py`` file; ``wheel.not_kept`` beyond 24 MB),
     and for each library: needed, rpath, runpath, soname, needed_versions, undefined and defined symbols, targets.
     What a compiled BuildInfo says only the smoke test can tell.
     """

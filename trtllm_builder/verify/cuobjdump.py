@@ -16,6 +16,7 @@ from trtllm_builder.verify.library import Library
 
 _TIMEOUT = 300.0  # seconds for one library; 852 MB take about 1.5
 _LISTED = re.compile(r"^(ELF|PTX) file\s+\d+: .*\.(sm_\d+a?)f?\.(?:cubin|ptx)\s*$", re.MULTILINE)
+_RELEASE = re.compile(r"release (\d+)\.(\d+)")
 _KNOWN = re.compile(r"'(sm_\d+)'")
 
 
@@ -50,10 +51,16 @@ def ask(tool: Path, file: Path, library: Library, environ: Mapping[str, str]) ->
             name = target.name.replace("compute_", "sm_").removesuffix("f")
             ours["ELF" if target.kind == "cubin" else "PTX", name] += target.count
     try:
-        known = _architectures(tool, tuple(sorted(env.items())))
+        release, known = _about(tool, tuple(sorted(env.items())))
         listed = run([tool, "--list-elf", "--list-ptx", file], env=env, timeout=_TIMEOUT)
     except OSError as error:
         return SecondOpinion(unusable=f"cuobjdump cannot be run: {error}")
+    if release and library.cuda and release < library.cuda:
+        # It lists such code all the same, sm_90a as sm_90.
+        told = [".".join(map(str, one)) for one in (release, library.cuda)]
+        return SecondOpinion(
+            unusable=f"cuobjdump {told[0]} is older than this code, which CUDA {told[1]} or later made"
+        )
     newer = sorted({name for _, name in ours if _number(name) > max(map(_number, known), default=10_000)})
     if newer:
         return SecondOpinion(unusable=f"cuobjdump is older than this code: it does not know {', '.join(newer)}")
@@ -73,9 +80,11 @@ def _compare(library: Library, listed: Completed, ours: Counter[tuple[str, str]]
 
 
 @cache
-def _architectures(tool: Path, env: tuple[tuple[str, str], ...]) -> frozenset[str]:
-    """What ``--help`` says it can decode; empty when it does not say."""
-    return frozenset(_KNOWN.findall(run([tool, "--help"], env=dict(env), timeout=30).stdout))
+def _about(tool: Path, env: tuple[tuple[str, str], ...]) -> tuple[tuple[int, int] | None, frozenset[str]]:
+    """Its CUDA release, and what ``--help`` says it can decode; None and empty when it does not say."""
+    release = _RELEASE.search(run([tool, "--version"], env=dict(env), timeout=30).stdout)
+    known = _KNOWN.findall(run([tool, "--help"], env=dict(env), timeout=30).stdout)
+    return (int(release[1]), int(release[2])) if release else None, frozenset(known)
 
 
 def _number(target: str) -> int:

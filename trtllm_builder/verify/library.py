@@ -42,7 +42,8 @@ class Library:
 
     ``undefined`` and ``defined`` are the dynamic symbols; ``symbols_left_out`` counts those that a hostile or giant
     library has beyond what is kept (the forbidden ones are looked for among all). ``needed_versions`` are pairs like
-    ("libc.so.6", "GLIBC_2.34").
+    ("libc.so.6", "GLIBC_2.34"). ``cuda`` is the oldest CUDA release whose compiler writes such GPU code, None where its
+    format does not tell.
     """
 
     path: str
@@ -55,6 +56,7 @@ class Library:
     targets: tuple[Target, ...] = ()
     forbidden_libraries: tuple[str, ...] = ()
     forbidden_symbols: tuple[str, ...] = ()
+    cuda: tuple[int, int] | None = None
     needed_versions: tuple[tuple[str, str], ...] = ()
     undefined: tuple[Symbol, ...] = ()
     defined: tuple[Symbol, ...] = ()
@@ -103,6 +105,7 @@ def read_library(path: str, stream: Stream, expectation: Expectation, *, keep: i
         rpath=elf.rpath,
         runpath=elf.runpath,
         targets=_targets(entries),
+        cuda=_release(entries),
         forbidden_libraries=_forbidden_libraries((*elf.needed, elf.soname, PurePosixPath(path).name), expectation),
         forbidden_symbols=(*_hits(elf.undefined, "undefined", watch), *_hits(elf.defined, "defined", watch)),
         needed_versions=elf.needed_versions,
@@ -124,6 +127,11 @@ def _entries(elf: Elf, stream: Stream) -> list[tuple[bool, Entry]]:
             if len(found) > MAX_ENTRIES:
                 raise FatbinError(f"more than {MAX_ENTRIES} entries", entry.offset)
     return found
+
+
+def _release(entries: list[tuple[bool, Entry]]) -> tuple[int, int] | None:
+    newer = [entry.sm for _, entry in entries if entry.kind == "cubin" and entry.version >= (1, 8)]
+    return (13, 0) if min(newer, default=100) < 100 else (12, 8) if newer else None
 
 
 def _targets(entries: list[tuple[bool, Entry]]) -> tuple[Target, ...]:
