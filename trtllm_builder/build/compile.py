@@ -58,6 +58,10 @@ def do_compile(run: Run) -> Json:
     workspace, plan = run.workspace, run.plan
     for directory in (workspace.home / "deep_gemm_cache", workspace.temporary, workspace.dist):
         directory.mkdir(parents=True, exist_ok=True)
+    for wanted in plan.directories:
+        directory = workspace.source / wanted.value
+        if not (directory.is_symlink() or directory.parent.is_symlink()):
+            directory.mkdir(exist_ok=True)
     tag_cache(Path(run.environment.get("CCACHE_DIR", workspace.temporary)))
     for stale in workspace.dist.glob("*.whl"):
         stale.unlink()
@@ -93,7 +97,7 @@ def do_compile(run: Run) -> Json:
         cwd=workspace.source,
         log=log,
         inherit=(run.lock,),
-        on_start=lambda group, start: run.journal.append("child", run=run.identifier, group=group, start=start),
+        on_start=lambda session, _start: run.note_child(session),
         on_progress=on_progress,
     )
     if outcome.returncode != 0:

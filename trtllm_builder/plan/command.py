@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trtllm_builder.errors import ProfileError, SourceError
-from trtllm_builder.plan.model import Argument, Setting
+from trtllm_builder.plan.components import AUTO, decide
+from trtllm_builder.plan.model import Argument, Setting, Value
 from trtllm_builder.plan.origins import origin, where
 from trtllm_builder.profile.model import Profile
 from trtllm_builder.upstream.model import Flag, Probe
@@ -14,13 +15,15 @@ from trtllm_builder.upstream.model import Flag, Probe
 
 @dataclass(frozen=True)
 class Command:
-    """``arguments`` begin with the interpreter; ``options`` are the CMake definitions among them; ``left_out`` what the
-    profile allows to be absent and this checkout does not have; ``environment`` what stands in for missing flags."""
+    """``arguments`` begin with the interpreter; ``options`` are the CMake definitions among them; ``left_out`` those of the
+    profile that are not passed, each with why; ``environment`` what stands in for missing flags; ``directories`` what
+    has to be in the checkout and is not, relative to it."""
 
     arguments: tuple[Argument, ...]
     options: tuple[Setting, ...]
     left_out: tuple[Setting, ...]
     environment: tuple[Setting, ...]
+    directories: tuple[Value, ...] = ()
 
 
 def spelling(flag: Flag) -> str:
@@ -33,9 +36,11 @@ def origin_of(flag: Flag) -> str:
 
 
 def cmake_options(profile: Profile, probe: Probe) -> tuple[tuple[Setting, ...], tuple[Setting, ...]]:
-    """Definitions to pass, and those left out because they are optional and this checkout does not declare them.
+    """Definitions to pass, and those left out: optional ones that this checkout does not declare, and components that
+    the profile leaves to us (``auto``) and that upstream leaves out by itself or that cost nothing.
 
-    Raises ProfileError naming the profile's line when a definition is neither declared nor optional.
+    Raises ProfileError naming the profile's line when a definition is neither declared nor optional, and for an
+    ``auto`` that is no component's.
     """
     declared = {option.name: option for option in probe.options}
     passed, left_out = [], []
@@ -44,7 +49,13 @@ def cmake_options(profile: Profile, probe: Probe) -> tuple[tuple[Setting, ...], 
         if name in declared or name.startswith("CMAKE_"):
             option = declared.get(name)
             seen = f"; probe {option.file}:{option.line}" if option and option.line else ""
-            passed.append(Setting(name, wanted.value, f"{said}{seen}"))
+            setting = Setting(name, wanted.value, f"{said}{seen}")
+            if wanted.value.lower() == AUTO:
+                setting, stays = decide(profile, probe, setting)
+                if stays:
+                    left_out.append(setting)
+                    continue
+            passed.append(setting)
         elif wanted.if_declared:
             left_out.append(Setting(name, wanted.value, f"{said}; not declared by this checkout"))
         else:
@@ -118,4 +129,13 @@ def render_command(
     options, left_out = cmake_options(profile, probe)
     for option in options:
         need("extra-cmake-vars", f"{option.name}={option.value}", why=option.origin)
-    return Command(tuple(arguments), options, left_out, tuple(environment))
+    words = {word for argument in arguments for word in argument.words}
+    return Command(tuple(arguments), options, left_out, tuple(environment), _directories(probe, words))
+
+
+def _directories(probe: Probe, words: set[str]) -> tuple[Value, ...]:
+    """Packaging insists on the directory that the stub step makes, even an empty one; the binding itself is a file."""
+    trap = next((trap for trap in probe.traps if trap.id == "stubs-directory"), None)
+    if trap is None or "--skip-stubs" not in words:
+        return ()
+    return (Value("tensorrt_llm/bindings", f"{trap.file}:{trap.line} wants it and --skip-stubs does not make it"),)

@@ -10,10 +10,12 @@ from trtllm_builder.plan.request import Request
 from trtllm_builder.plan.survey import Survey
 from trtllm_builder.tools.advice import Advice
 from trtllm_builder.units import format_size
+from trtllm_builder.upstream.catalogue import Row
 
 
-def find_lacks(request: Request, survey: Survey, disk: Estimate) -> tuple[Lack, ...]:
-    """All of them at once, so that a person makes one trip."""
+def find_lacks(request: Request, survey: Survey, disk: Estimate, least: int = 0) -> tuple[Lack, ...]:
+    """All of them at once, so that a person makes one trip. ``least``: bytes below which there is no point in beginning,
+    0 where only the estimate is known."""
     profile = request.loaded.profile
     lacks = [
         Lack(f"{one.name} is missing: it is needed for {one.needed_for}", (one.remedy,))
@@ -33,7 +35,7 @@ def find_lacks(request: Request, survey: Survey, disk: Estimate) -> tuple[Lack, 
         if origin == "absent":
             lacks.append(Lack(reason, _steps(advice)))
     lacks += [Lack(tool.reason, ()) for tool in survey.tools if tool.origin == "absent"]
-    return (*lacks, *_room(request, survey, disk))
+    return (*lacks, *_room(request, survey, disk, min(least or disk.low, disk.low)))
 
 
 def _steps(advice: Advice | None) -> tuple[str, ...]:
@@ -46,11 +48,20 @@ def _steps(advice: Advice | None) -> tuple[str, ...]:
     return (advice.what, *(f"{number}. {step}" for number, step in enumerate(advice.steps, 1)), sizes)
 
 
-def _room(request: Request, survey: Survey, disk: Estimate) -> list[Lack]:
+def scarce_room(survey: Survey, row: Row | None, disk: Estimate) -> list[str]:
+    """A warning where the room may do: more than the least, and less than the estimate, which is none of a limit."""
+    place = survey.place
+    free = place.disk.free
+    if row is None or not min(row.least_disk, disk.low) <= free < disk.low or (place.root / "journal.jsonl").exists():
+        return []
+    return [f"{place.root} has {format_size(free)} free; {format_size(disk.low)} may be needed ({disk.source})"]
+
+
+def _room(request: Request, survey: Survey, disk: Estimate, least: int) -> list[Lack]:
     place = survey.place
     if not place.disk.writable:
         return [Lack(f"{place.disk.path} cannot be written to", ("give a directory of yours with --workspace",))]
-    needed = 0 if (place.root / "journal.jsonl").exists() else disk.low
+    needed = 0 if (place.root / "journal.jsonl").exists() else least
     install = sum(tool.size for tool in survey.tools) + survey.toolkit.size
     lacks = []
     if place.disk.free < needed:

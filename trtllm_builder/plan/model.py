@@ -131,7 +131,8 @@ class PlannedVerification:
 
 @dataclass(frozen=True)
 class Plan:
-    """One resolved build. ``assumed`` lists what was taken from the catalogue because no checkout was at hand."""
+    """One resolved build. ``assumed`` lists what was taken from the catalogue because no checkout was at hand;
+    ``directories`` are made in the checkout before the build, ``left_out`` definitions are not passed."""
 
     profile: str
     description: str
@@ -157,6 +158,7 @@ class Plan:
     ccache: bool
     options: tuple[Setting, ...]
     left_out: tuple[Setting, ...]
+    directories: tuple[Value, ...]
     patches: tuple[PlannedPatch, ...]
     verification: PlannedVerification
     disk: Estimate

@@ -10,10 +10,11 @@ from trtllm_builder import __version__
 from trtllm_builder.patching.results import PatchPlan
 from trtllm_builder.patching.version_label import VERSION_FILE
 from trtllm_builder.plan.command import render_command
+from trtllm_builder.plan.components import cheaper_on
 from trtllm_builder.plan.environment import build_environment
 from trtllm_builder.plan.estimates import disk_estimate, time_estimate
 from trtllm_builder.plan.jobs import count_jobs
-from trtllm_builder.plan.lacks import find_lacks
+from trtllm_builder.plan.lacks import find_lacks, scarce_room
 from trtllm_builder.plan.model import (
     Plan,
     PlannedPatch,
@@ -129,12 +130,19 @@ def resolve(
         ccache=profile.build.ccache.enabled,
         options=command.options,
         left_out=command.left_out,
+        directories=command.directories,
         patches=_patches(profile, patches, about or {}),
         verification=_verification(profile, probe, cuda),
         disk=disk,
         time=time_estimate(request, row),
-        lacks=find_lacks(request, survey, disk),
-        notes=(*request.loaded.notes, *probe.notes, *_notes(request, survey, probe)),
+        lacks=find_lacks(request, survey, disk, row.least_disk if row else 0),
+        notes=(
+            *request.loaded.notes,
+            *probe.notes,
+            *_notes(request, survey, probe),
+            *cheaper_on(profile, probe, command.options),
+            *scarce_room(survey, row, disk),
+        ),
     )
 
 

@@ -58,6 +58,9 @@ cd {{ source | sh }}
 GIT_CEILING_DIRECTORIES={{ root | sh }} GIT_DIR=/dev/null git apply -p1 <<'END_OF_PATCH'
 {{ diff }}END_OF_PATCH
 {% endif %}
+{% for directory in plan.directories %}
+mkdir -p {{ directory.value | sh }}
+{% endfor %}
 test -x {{ argv[0] | sh }} || {{ plan.python.value | sh }} -m venv {{ venv | sh }}
 mkdir -p {{ home | sh }}/deep_gemm_cache {{ temporary | sh }} {{ bin | sh }}
 {% for name, program in links %}

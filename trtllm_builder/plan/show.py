@@ -130,7 +130,9 @@ def _command(plan: Plan) -> Iterator[Row]:
     for argument in plan.command:
         yield "", shlex.join(redact(word) for word in argument.words), argument.origin
     for option in plan.left_out:
-        yield "", f"(left out: {option.name}={option.value})", option.origin
+        yield "", f"(not passed: {option.name}={option.value})", option.origin
+    for directory in plan.directories:
+        yield "", f"(made in the checkout: {directory.value}/)", directory.origin
 
 
 def _environment(plan: Plan) -> Iterator[Row]:
