@@ -18,7 +18,7 @@ from trtllm_builder.build.observer import Observer
 from trtllm_builder.build.registry import RunEntry, new_identifier, register
 from trtllm_builder.build.run import Run, Stage, carry_out, told_as_sentences
 from trtllm_builder.build.signals import interruptible
-from trtllm_builder.build.workspace import Workspace
+from trtllm_builder.build.workspace import Workspace, tag_cache
 from trtllm_builder.errors import BuilderError, Interrupted, UsageError
 from trtllm_builder.plan.make import make_plan
 from trtllm_builder.plan.model import Plan, jsonable
@@ -90,6 +90,9 @@ def build(request: Request, observer: Observer, *, rebuild: bool = False, run_id
         prepare.preflight(plan)
         told.stage("preflight", "done", f"{plan.upstream.value} in {plan.workspace.value}, {plan.jobs.count} jobs")
         workspace = Workspace(Path(plan.workspace.value))
+        with told_as_sentences("the workspace"):
+            # Before anything is made in it: what was there already would be somebody else's.
+            tag_cache(Path(plan.caches))
         with told_as_sentences("the workspace"), workspace.locked() as lock:
             before = workspace.journal.last_run()
             _refuse_another_python(before, plan, rebuild)

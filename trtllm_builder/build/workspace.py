@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,20 +9,34 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trtllm_builder.build.journal import Journal
+from trtllm_builder.build.lock import end_holders, is_owner_alive, note_owner, open_lock, owner_of, take
 from trtllm_builder.errors import HostError, UsageError
 from trtllm_builder.process import end_group, group_members, read_stat
 
 # https://bford.info/cachedir/: backup programs leave such a directory alone, and so does our own clean-up elsewhere.
 _TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Made by trtllm-builder; it can be deleted and is made again.\n"
+_TAG_FILE = "CACHEDIR.TAG"
+# What a fresh file system has at its top.
+_LOST_AND_FOUND = "lost+found"
+_FRESH_TAG = ".CACHEDIR.TAG.new"
 _ELSEWHERE = "give a new or an empty directory with --workspace"
 
 
 def tag_cache(directory: Path) -> None:
-    """Make ``directory`` and mark it as one that we made and that can be made again."""
+    """Make ``directory`` and mark it as one that we made and that can be made again. A directory that holds anything
+    already is somebody's, and stays unmarked."""
     directory.mkdir(parents=True, exist_ok=True)
-    tag = directory / "CACHEDIR.TAG"
-    if not tag.exists():
-        tag.write_text(_TAG)
+    if {entry.name for entry in directory.iterdir()} <= {_LOST_AND_FOUND}:
+        (directory / _TAG_FILE).write_text(_TAG)
+
+
+def is_tagged(directory: Path) -> bool:
+    """Whether ``tag_cache`` marked it."""
+    tag = directory / _TAG_FILE
+    try:
+        return not tag.is_symlink() and tag.read_text() == _TAG
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 @dataclass(frozen=True)
@@ -84,13 +97,12 @@ class Workspace:
     def check_ours(self) -> None:
         """Raises UsageError for a directory that is not empty and not a workspace of ours: a build deletes in it."""
         try:
-            entries = {entry.name for entry in self.root.iterdir()} - {"lost+found"}
-            tag = (self.root / "CACHEDIR.TAG").read_text() if "CACHEDIR.TAG" in entries else ""
+            entries = {entry.name for entry in self.root.iterdir()} - {_LOST_AND_FOUND}
         except FileNotFoundError:
             return
         except NotADirectoryError:
             raise UsageError(f"the workspace {self.root} is not a directory", remedy=_ELSEWHERE) from None
-        if entries and tag != _TAG:
+        if entries and not is_tagged(self.root):
             raise UsageError(
                 f"{self.root} has files in it that no build of ours made, and a workspace is emptied as builds go",
                 remedy=f"give a new directory, such as --workspace {self.root / 'trtllm-build'}",
@@ -104,59 +116,41 @@ class Workspace:
         """
         self.check_ours()
         tag_cache(self.root)
-        descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        owner = self.root / "lock"
+        descriptor = open_lock(owner)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not take(descriptor):
                 # The supervisor may be dead while its build tree, which inherits the descriptor, still holds the lock.
-                self._end_orphans(owner_must_be_dead=True)
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
+                if not is_owner_alive(owner):
+                    self._end_orphans()
+                    end_holders(descriptor, owner)
+                if not take(descriptor):
                     raise HostError(
-                        f"the workspace {self.root} is in use by process {self._holder()}",
-                        remedy="wait for that run, stop it with Ctrl-C, or give another directory with --workspace",
-                    ) from None
-            self._end_orphans(owner_must_be_dead=False)
-            os.ftruncate(descriptor, 0)
-            stat = read_stat(os.getpid())
-            os.pwrite(descriptor, f"{os.getpid()} {stat.start if stat else 0}\n".encode(), 0)
+                        f"the workspace {self.root} is in use by process {owner_of(owner) or 'unknown'}",
+                        remedy="wait for that run, stop it with `trtllm-build stop`, or give another directory with "
+                        "--workspace",
+                    )
+            self._end_orphans()
+            note_owner(owner)
             yield descriptor
         finally:
             os.close(descriptor)
 
-    def _holder(self) -> str:
-        try:
-            return (self.root / "lock").read_text().split()[0]
-        except (OSError, IndexError):
-            return "unknown"
+    def _end_orphans(self) -> None:
+        """End the session that the last run recorded, when its members really are that session.
 
-    def _owner_alive(self) -> bool:
-        try:
-            pid, start = (self.root / "lock").read_text().split()
-            stat = read_stat(int(pid))
-        except (OSError, ValueError):
-            return False
-        return stat is not None and stat.start == int(start) and stat.state not in "ZX"
-
-    def _end_orphans(self, *, owner_must_be_dead: bool) -> None:
-        """End the process group that the last run recorded, when its members really are that group.
-
-        A group's number can be used again, so the session leader's start time, or, when the leader is gone, the
-        members' working directory or lock below this workspace decide.
+        A session's number can be used again, so the leader's start time, or, when the leader is gone, the members'
+        working directory below this workspace decide.
         """
-        if owner_must_be_dead and self._owner_alive():
-            return
         last = next((event for event in reversed(self.journal.events()) if event["event"] == "child"), None)
         if last is None:
             return
-        group, start = int(last.get("group", 0)), int(last.get("start", 0))
-        leader = read_stat(group)
+        session, start = int(last.get("group", 0)), int(last.get("start", 0))
+        leader = read_stat(session)
         if leader is not None and leader.start != start:
             return
-        if leader is not None or any(self._belongs(pid) for pid in group_members(group)):
-            end_group(group)
+        if leader is not None or any(self._belongs(pid) for pid in group_members(session)):
+            end_group(session)
 
     def _belongs(self, pid: int) -> bool:
         try:
