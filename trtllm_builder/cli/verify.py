@@ -6,46 +6,84 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from trtllm_builder.binary.wheel import Wheel
+    from trtllm_builder.verify.expect import Expectation
 
 
 def verify(
     wheel: Annotated[Path, typer.Argument(help="The wheel: ours, NVIDIA's or anyone's.")],
+    profile: Annotated[
+        str | None, typer.Option("--profile", "-p", help="Hold it to this profile: GPU code, Python, single device.")
+    ] = None,
     arch: Annotated[
-        list[str] | None, typer.Option("--arch", metavar="sm_89", help="GPU code that must be there. Repeatable.")
+        list[str] | None,
+        typer.Option("--arch", metavar="sm_89", help="A GPU that it must have machine code for. Repeatable."),
     ] = None,
     run_import: Annotated[
-        bool,
-        typer.Option("--import/--no-import", help="Install it in a fresh environment and import it: runs its code."),
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--import/--no-import",
+            help="Install it in a fresh environment and import it: runs its code. Done unasked only for a wheel with "
+            "its matching record beside it.",
+        ),
+    ] = None,
     cross_check: Annotated[
-        bool, typer.Option("--cross-check/--no-cross-check", help="Compare with NVIDIA's cuobjdump.")
+        bool,
+        typer.Option("--cross-check/--no-cross-check", help="Compare with NVIDIA's cuobjdump, and with auditwheel."),
     ] = False,
-    python: Annotated[Path | None, typer.Option("--python", help="Interpreter for --import; ours by default.")] = None,
+    python: Annotated[
+        Path | None, typer.Option("--python", help="Interpreter for the import; else one of the wheel's tag.")
+    ] = None,
+    profile_dirs: Annotated[
+        list[Path] | None, typer.Option("--profile-dir", help="Look for profiles here first.")
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="All evidence, also of passed checks.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write the report as one HTML page, too.")
+    ] = None,
 ) -> None:
-    """Audit a wheel: archive, GPU code, what it links, and with --import whether it can be used. Exit 7 if it fails."""
+    """Audit a wheel: archive, GPU code, what it links and needs, and whether it can be used. Exit 7 if it fails."""
     from trtllm_builder.build.signals import interruptible
     from trtllm_builder.errors import Interrupted, VerifyError
     from trtllm_builder.verify.audit import audit, require_file
+    from trtllm_builder.verify.auditwheel import find_auditwheel
     from trtllm_builder.verify.expect import asked_for, expectation_for
-    from trtllm_builder.verify.verdict import make_report, try_stranger
+    from trtllm_builder.verify.verdict import make_report, try_wheel
 
     require_file(wheel)
-    expectation = asked_for(expectation_for(wheel), arch or ())
-    tool = _cuobjdump() if cross_check else None
+    if html is not None:
+        _require_writable(html)
+    held = expectation_for(wheel) if profile is None else _of_profile(profile, profile_dirs)
+    expectation = asked_for(held, arch or ())
+    wanted = held.recorded if run_import is None else run_import
+    why = "not asked for: give --import to run the wheel's code"
     try:
         with interruptible():
-            found = audit(wheel, expectation, cuobjdump=tool, cross_check=cross_check)
-            smoke = try_stranger(found, python or Path(sys.executable), os.environ) if run_import else None
+            found = audit(
+                wheel,
+                expectation,
+                cuobjdump=_cuobjdump() if cross_check else None,
+                auditwheel=find_auditwheel(os.environ) if cross_check else None,
+                cross_check=cross_check,
+                environ=os.environ,
+            )
+            interpreter = python or _interpreter(found.wheel)
+            if wanted and interpreter is None:
+                why = "there is no Python of its tag on this machine: give one with --python"
+            tried = try_wheel(found, interpreter, os.environ, expectation) if wanted and interpreter else None
     except Interrupted as stop:
         raise Interrupted(
             stop.what, signal=stop.signal, remedy="nothing was kept; the same command starts anew"
         ) from None
-    report = make_report(found, smoke, expectation, why_no_smoke="not asked for: give --import to run the wheel's code")
+    report = make_report(found, tried, expectation, why_no_smoke=why)
+    if html is not None:
+        _write(html, report.html())
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=2))
     else:
@@ -53,6 +91,39 @@ def verify(
             typer.echo(line)
     if not report.passed:
         raise typer.Exit(VerifyError.exit_code)
+
+
+def _of_profile(profile: str, profile_dirs: list[Path] | None) -> Expectation:
+    """The plan that this profile resolves to here; what is not known without a checkout comes from the catalogue."""
+    from trtllm_builder.cli.request import make_request
+    from trtllm_builder.plan.make import make_plan
+    from trtllm_builder.verify.expect import from_plan
+
+    request = make_request(
+        profile=profile,
+        source=None,
+        workspace=None,
+        out=Path("dist"),
+        overrides=None,
+        jobs=None,
+        profile_dirs=profile_dirs,
+    )
+    plan, _ = make_plan(request)
+    return from_plan(plan.to_json(), version=None, origin=f"the profile {plan.profile}")
+
+
+def _interpreter(wheel: Wheel) -> Path | None:
+    """Ours when the wheel's tags admit it, else the first ``pythonX.Y`` on PATH that they do."""
+    import shutil
+
+    from packaging.tags import sys_tags
+
+    if not wheel.tags or {(t.interpreter, t.abi) for t in sys_tags()} & {(t.interpreter, t.abi) for t in wheel.tags}:
+        return Path(sys.executable)
+    for name in sorted({tag.interpreter for tag in wheel.tags if tag.interpreter.startswith("cp3")}):
+        if found := shutil.which(f"python3.{name[3:]}"):
+            return Path(found)
+    return None
 
 
 def _cuobjdump() -> Path:
@@ -70,3 +141,23 @@ def _cuobjdump() -> Path:
             "or put the bin directory of a CUDA toolkit on PATH",
         )
     return found
+
+
+def _require_writable(page: Path) -> None:
+    """Raises UsageError before minutes are spent."""
+    from trtllm_builder.errors import UsageError
+
+    directory = page.parent
+    if page.is_dir() or not directory.is_dir() or not os.access(directory, os.W_OK):
+        why = "is a directory" if page.is_dir() else f"cannot be written: {directory} is no directory that we may write"
+        raise UsageError(f"--html {page} {why}", remedy="Name a file in a directory that exists.")
+
+
+def _write(page: Path, text: str) -> None:
+    from trtllm_builder.errors import HostError
+
+    try:
+        page.write_text(text, encoding="utf-8", errors="replace")
+    except OSError as error:
+        what = f"{page} could not be written: {error.strerror}"
+        raise HostError(what, remedy="Free space, or name another file.") from error

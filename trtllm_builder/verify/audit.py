@@ -13,6 +13,7 @@ from threading import Lock
 from trtllm_builder.binary.stream import Stream
 from trtllm_builder.binary.wheel import Limits, Wheel, WheelError, read_wheel
 from trtllm_builder.errors import UsageError, VerifyError
+from trtllm_builder.verify.auditwheel import ask_auditwheel
 from trtllm_builder.verify.checks import Check
 from trtllm_builder.verify.checks.every import static_checks
 from trtllm_builder.verify.cuobjdump import SecondOpinion, ask
@@ -58,6 +59,7 @@ def audit(
     expectation: Expectation,
     *,
     cuobjdump: Path | None = None,
+    auditwheel: Path | None = None,
     cross_check: bool = True,
     scratch: Path | None = None,
     environ: Mapping[str, str] | None = None,
@@ -90,7 +92,13 @@ def audit(
     place = {member.name: number for number, member in enumerate(seen.members)}
     libraries.sort(key=lambda library: place[library.path])
     checks = static_checks(
-        seen, libraries, expectation, opinions=opinions, cuobjdump=cuobjdump, cross_check=cross_check
+        seen,
+        libraries,
+        expectation,
+        opinions=opinions,
+        cuobjdump=cuobjdump,
+        cross_check=cross_check,
+        auditwheel=ask_auditwheel(auditwheel, wheel, environ or {}) if cross_check and auditwheel else None,
     )
     return Audit(seen, tuple(libraries), checks)
 

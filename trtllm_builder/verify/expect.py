@@ -21,6 +21,7 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from trtllm_builder.errors import UsageError
 from trtllm_builder.verify.capability import runnable
+from trtllm_builder.verify.tried import Answer
 
 # fnmatch patterns of file names. libmlx5 is DeepEP's; the driver's libnvidia-ml and libcuda are no part of this.
 FORBIDDEN_LIBRARIES = (
@@ -45,8 +46,9 @@ class Expectation:
     architectures whose PTX must be there; None: no wish, and empty: none is wanted. Sizes in bytes.
 
     ``single_device``: MPI, NCCL, UCX and NVSHMEM have no business there, and BuildInfo says 0. ``strict``: see above.
-    ``build_paths`` are directories that exist only where the wheel was built. ``origin``: what the wheel is held
-    against; ``reason``: where the targets come from.
+    ``build_paths`` are directories that exist only where the wheel was built. ``import_deadline`` (seconds) and
+    ``answer`` are for the smoke test. ``recorded``: a record of these very bytes lies beside the wheel. ``origin``:
+    what the wheel is held against; ``reason``: where the targets come from.
     """
 
     required: tuple[frozenset[str], ...] = ()
@@ -62,6 +64,9 @@ class Expectation:
     version: str | None = None
     python_tag: str | None = None
     build_paths: tuple[str, ...] = ()
+    import_deadline: float = 120.0
+    answer: Answer | None = None
+    recorded: bool = False
     origin: str = "nothing but sense: it has no profile, no record and no label of ours"
     reason: str = ""
 
@@ -105,6 +110,8 @@ def from_plan(plan: Mapping[str, Any], *, version: str | None, origin: str) -> E
         version=version,
         python_tag="cp" + "".join(str(plan["python_version"]).split(".")[:2]),
         build_paths=tuple(filter(None, [(plan["workspace"] or {}).get("value")])),
+        import_deadline=wanted["import_deadline"],
+        answer=Answer(wanted["model"], wanted["prompt"], wanted["expect"]) if wanted["model"] else None,
         origin=origin,
         reason=wanted["targets"]["reason"],
     )
@@ -119,7 +126,8 @@ def from_record(wheel: Path) -> Expectation | None:
         record = json.loads(path.read_text(encoding="utf-8"))
         if record["wheel"]["sha256"] != _sha256(wheel):
             return None
-        return from_plan(record["plan"], version=record["patches"]["version"], origin=f"the record {path.name}")
+        found = from_plan(record["plan"], version=record["patches"]["version"], origin="the record beside it")
+        return replace(found, recorded=True)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 

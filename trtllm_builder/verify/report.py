@@ -1,25 +1,44 @@
-"""What verification found, in three views: a truth value, JSON, and lines for a terminal."""
+"""What verification found, in four views: a truth value, JSON, lines for a terminal, and a page."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trtllm_builder.text import clean
-from trtllm_builder.units import format_duration, format_size
+from trtllm_builder.binary.wheel import Member
 from trtllm_builder.verify.checks import Check
 from trtllm_builder.verify.library import Library
-from trtllm_builder.verify.smoke import Smoke
+from trtllm_builder.verify.needs import Needs
+from trtllm_builder.verify.report_text import text_lines
+from trtllm_builder.verify.tried import Smoke
 
 SCHEMA = 1
+_LARGEST = 12  # members in the document
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Bytes, unpacked: of GPU code, of the rest of the ELF files, of Python, and of everything else."""
+
+    gpu: int
+    host: int
+    python: int
+    other: int
 
 
 @dataclass(frozen=True)
 class Report:
-    """``wheel`` is the file's name, ``size`` bytes; ``imports`` is None when the smoke test was not run."""
+    """``wheel`` is the file's name, ``size`` bytes; ``imports`` is None when the smoke test was not run.
+
+    ``held_to``: what it was held against, in words.
+    """
 
     wheel: str
     sha256: str
     size: int
+    held_to: str
+    needs: Needs
+    members: tuple[Member, ...]
     libraries: tuple[Library, ...]
     imports: Smoke | None
     checks: tuple[Check, ...]
@@ -46,14 +65,33 @@ class Report:
 
     @property
     def verdict(self) -> str:
-        """``passed``, ``failed``, or ``passed, 2 checks skipped``: what nobody asked for is not counted."""
+        """``failed``, ``passed``, or ``passed, 1 warning, 2 checks skipped``: what nobody asked for is not counted."""
         if not self.passed:
             return "failed"
-        count = sum(check.severity != "info" for check in self.skipped)
-        return "passed" + (f", {count} check{'s' * (count != 1)} skipped" if count else "")
+        counts = (
+            ("warning", sum(check.level == "warn" for check in self.checks), ""),
+            ("check", sum(check.severity != "info" for check in self.skipped), " skipped"),
+        )
+        return ", ".join(
+            ["passed", *(f"{count} {what}{'s' * (count != 1)}{end}" for what, count, end in counts if count)]
+        )
+
+    @property
+    def contents(self) -> Contents:
+        """Where the bytes are. GPU code that is linked and relocatable counts twice, as it stands there twice."""
+        binary = sum(member.size for member in self.members if member.elf)
+        gpu = sum(target.size for library in self.libraries for target in library.targets)
+        python = sum(member.size for member in self.members if member.name.endswith(".py"))
+        total = sum(member.size for member in self.members)
+        return Contents(gpu, max(0, binary - gpu), python, total - binary - python)
+
+    def largest(self, count: int = _LARGEST) -> Sequence[Member]:
+        """The members that take most of the file."""
+        return sorted(self.members, key=lambda member: -member.packed)[:count]
 
     def to_json(self) -> dict[str, object]:
         """The document of schemas/report.json."""
+        contents = self.contents
         return {
             "schema": SCHEMA,
             "wheel": self.wheel,
@@ -61,6 +99,16 @@ class Report:
             "size": self.size,
             "passed": self.passed,
             "verdict": self.verdict,
+            "held_to": self.held_to,
+            "needs": self.needs.to_json(),
+            "contents": {
+                "files": len(self.members),
+                "gpu": contents.gpu,
+                "host": contents.host,
+                "python": contents.python,
+                "other": contents.other,
+                "largest": [{"name": m.name, "size": m.size, "packed": m.packed} for m in self.largest()],
+            },
             "targets": [_targets(library) for library in self.libraries if library.targets],
             "links": [_links(library) for library in self.libraries],
             "imports": self.imports.to_json() if self.imports else None,
@@ -68,80 +116,14 @@ class Report:
         }
 
     def lines(self, *, verbose: bool = False) -> list[str]:
-        """For a terminal: verdict, table of libraries and targets, failed checks with remedies, skipped, passed."""
-        lines = [f"{self.wheel}  {format_size(self.size)}  {self.verdict.upper()}", ""]
-        lines += _table(self.libraries)
-        if self.imports:
-            lines += [f"  {line}" for line in _smoke(self.imports)]
-        for check in self.failed:
-            lines += ["", f"{'FAILED' if check.fatal else check.severity} {check.fault}"]
-            lines += [
-                f"    {item}"
-                for item in (f"wanted: {check.title}", *_shortened(tuple(map(str, check.evidence[1:])), verbose))
-            ]
-            lines += [f"    -> {check.remedy}"] if check.remedy else []
-        if self.skipped:
-            lines += ["", *_skips(self.skipped)]
-        done = [check for check in self.checks if check.status == "passed"]
-        lines += ["", f"passed: {', '.join(check.id for check in done) or 'nothing'}"]
-        if verbose:
-            lines += [f"  {check.id}: {item}" for check in done for item in check.evidence]
-        return [clean(line) for line in lines]
+        """For a terminal of 80 columns."""
+        return text_lines(self, verbose=verbose)
 
+    def html(self) -> str:
+        """One page that needs nothing else."""
+        from trtllm_builder.verify.report_html import html_page  # Jinja2 is not loaded for a text
 
-def _skips(checks: tuple[Check, ...]) -> list[str]:
-    """Checks skipped for the same reason share a line."""
-    reasons: dict[str, list[str]] = {}
-    for check in checks:
-        reasons.setdefault("; ".join(map(str, check.evidence)), []).append(check.id)
-    return [f"SKIPPED {', '.join(ids)}: {reason}" for reason, ids in reasons.items()]
-
-
-def _shortened(items: tuple[str, ...], verbose: bool, keep: int = 6) -> list[str]:
-    if verbose or len(items) <= keep:
-        return list(items)
-    return [*items[:keep], f"and {len(items) - keep} more"]
-
-
-def _smoke(smoke: Smoke) -> list[str]:
-    told = [f"smoke test with Python {smoke.python}: {smoke.outcome}"]
-    for what, seconds in (("import", smoke.import_seconds), ("answer", smoke.answer_seconds)):
-        if seconds is not None:
-            told.append(f"{what} took {format_duration(seconds)}")
-    lines = [", ".join(told)]
-    if smoke.world:
-        held = ", ".join(one.seen for one in smoke.world.restrictions if one.held)
-        loose = "; ".join(str(one) for one in smoke.world.restrictions if not one.held)
-        lines.append(f"  tried with {held or 'no restriction'}{f'; not restricted: {loose}' if loose else ''}")
-    if smoke.gpu:
-        launched = smoke.gpu.launched
-        lines.append(f"  GPU: {smoke.gpu.why if launched is None else f'{smoke.gpu.devices[0]}, its kernel ran'}")
-    return lines
-
-
-def _table(libraries: tuple[Library, ...]) -> list[str]:
-    """One row a library with GPU code, one column a target; + for machine code, p for PTX, r for unlinked code."""
-    rows = [library for library in libraries if library.targets]
-    if not rows:
-        return [f"  no GPU code in {len(libraries)} shared librar{'y' if len(libraries) == 1 else 'ies'}"]
-    columns = list(dict.fromkeys(t.name for t in sorted((t for r in rows for t in r.targets), key=_order)))
-    width = max(len(library.name) for library in rows)
-    lines = ["  " + "library".ljust(width) + "".join(f"  {name.removeprefix('sm_')}" for name in columns)]
-    for library in rows:
-        cells = []
-        for name in columns:
-            marks = {
-                ("+" if t.kind == "cubin" else "p") if t.linked else "r" for t in library.targets if t.name == name
-            }
-            mark = next((m for m in "+pr" if m in marks), ".")
-            cells.append("  " + mark.rjust(len(name.removeprefix("sm_"))))
-        lines.append("  " + library.name.ljust(width) + "".join(cells))
-    return [*lines, "  (+ machine code, p PTX, r relocatable only)"]
-
-
-def _order(target: object) -> tuple[bool, int, str]:
-    name = str(getattr(target, "name", ""))
-    return name.startswith("compute"), int("".join(filter(str.isdigit, name)) or 0), name
+        return html_page(self)
 
 
 def _targets(library: Library) -> dict[str, object]:

@@ -14,6 +14,7 @@ from trtllm_builder.verify.audit import Audit
 from trtllm_builder.verify.checks import Check, Severity, evidence, judged, skipped
 from trtllm_builder.verify.environment import installer_environment
 from trtllm_builder.verify.expect import Expectation
+from trtllm_builder.verify.needs import needs_of
 from trtllm_builder.verify.report import Report
 from trtllm_builder.verify.smoke import Smoke, smoke
 
@@ -39,14 +40,17 @@ def make_report(found: Audit, tried: Smoke | None, expectation: Expectation, *, 
         wheel=found.wheel.path.name,
         sha256=found.wheel.sha256,
         size=found.wheel.size,
+        held_to=expectation.origin + (f"; {expectation.reason}" if expectation.reason else ""),
+        needs=needs_of(found),
+        members=found.wheel.members,
         libraries=found.libraries,
         imports=tried,
         checks=(*found.checks, *smoke_checks(tried, expectation, version, why_no_smoke)),
     )
 
 
-def try_stranger(found: Audit, interpreter: Path, environ: Mapping[str, str], *, deadline: float = 120.0) -> Smoke:
-    """Imports a wheel that has no plan: all it puts at the top level. Raises VerifyError when that is nothing."""
+def try_wheel(found: Audit, interpreter: Path, environ: Mapping[str, str], expectation: Expectation) -> Smoke:
+    """Imports what the wheel puts at the top level. Raises VerifyError when that is nothing."""
     ours = found.wheel.name == "tensorrt-llm"
     modules = ("tensorrt_llm",) if ours else found.wheel.top_level
     if not modules:
@@ -56,7 +60,8 @@ def try_stranger(found: Audit, interpreter: Path, environ: Mapping[str, str], *,
             found.wheel.path,
             interpreter,
             directory=Path(name),
-            deadline=deadline,
+            deadline=expectation.import_deadline,
+            answer=expectation.answer if ours else None,
             modules=modules,
             build_info=ours,
             environ=installer_environment(environ),

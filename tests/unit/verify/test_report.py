@@ -85,7 +85,9 @@ def test_what_was_not_run_did_not_pass(report: Callable[..., Report]) -> None:
     }
     assert smoke_ids <= {c.id for c in made.skipped}
     assert made.verdict == f"passed, {len(smoke_ids - {'launch', 'restricted'})} checks skipped"
-    assert f"SKIPPED {', '.join(c.id for c in made.checks if c.id in smoke_ids)}: no interpreter" in made.lines()
+    named = ", ".join(c.id for c in made.checks if c.id in smoke_ids and c.severity != "info")
+    assert f"SKIPPED {named}: no interpreter" in " ".join(" ".join(made.lines()).split())
+    assert all(len(line) <= 80 for line in made.lines())
     assert made.to_json()["imports"] is None
     jsonschema.validate(made.to_json(), SCHEMA)
 
@@ -155,7 +157,7 @@ def test_no_escape_reaches_the_terminal(report: Callable[..., Report]) -> None:
 def test_long_evidence_is_shortened_unless_asked(report: Callable[..., Report]) -> None:
     made = report(Smoke(**{**HUNG.__dict__, "stack": "\n".join(f"line {n}" for n in range(30))}))
     assert not any("line 15" in line for line in made.lines())
-    assert any(line.strip().startswith("and ") and line.endswith("more") for line in made.lines())
+    assert any(line.strip().startswith("and ") and "more" in line for line in made.lines())
     assert any("line 15" in line for line in made.lines(verbose=True))
     trace = "\n".join(f"line {n}" for n in range(30))
     failed = report(Smoke(**{**HUNG.__dict__, "outcome": "failed", "stack": trace}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -109,3 +109,9 @@ def few(names: Iterable[str], keep: int = 5) -> str:
     """``a, b and 3 more``."""
     listed = list(names)
     return ", ".join(listed[:keep]) + (f" and {len(listed) - keep} more" if len(listed) > keep else "")
+
+
+def like(members: Sequence[str]) -> str:
+    """`` (like 3 others)``, behind what the first of several members does; empty when it is alone."""
+    others = len(members) - 1
+    return f" (like {others} other{'s' * (others > 1)})" if others else ""

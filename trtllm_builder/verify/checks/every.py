@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trtllm_builder.binary.wheel import Wheel
+from trtllm_builder.verify.auditwheel import Opinion, auditwheel_check
 from trtllm_builder.verify.checks import Check
 from trtllm_builder.verify.checks.archive import archive_checks
 from trtllm_builder.verify.checks.links import link_checks
@@ -30,6 +31,7 @@ def static_checks(
     opinions: Sequence[SecondOpinion] = (),
     cuobjdump: Path | None = None,
     cross_check: bool = False,
+    auditwheel: Opinion | None = None,
 ) -> tuple[Check, ...]:
     """A function of the facts that one pass over the wheel gathered, and of what lies beside it."""
     return (
@@ -40,6 +42,7 @@ def static_checks(
         *link_checks(libraries, expectation),
         needed_check(wheel, libraries, expectation),
         symbol_check(wheel, libraries, expectation),
+        auditwheel_check(auditwheel, libraries),
         torch_check(wheel, libraries, expectation),
         requirement_check(wheel, expectation),
         provenance_check(wheel.path, wheel.sha256),

@@ -9,7 +9,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from trtllm_builder.binary.wheel import Wheel
-from trtllm_builder.verify.checks import Check, Evidence, few, judged
+from trtllm_builder.verify.checks import Check, Evidence, few, judged, like
 from trtllm_builder.verify.expect import Expectation
 from trtllm_builder.verify.library import Library
 from trtllm_builder.verify.sonames import brought, source_of
@@ -64,10 +64,13 @@ def projects(wheel: Wheel) -> tuple[str, ...]:
 
 
 def _nobody(sonames: Sequence[str], package: str, users: Sequence[str]) -> str:
-    more = f", and so do {len(users) - 1} more" if len(users) > 1 else ""
+    needs = f"needs {few(sonames)}{like(users)}"
+    them = "them" if len(sonames) > 1 else "it"
+    if package == "torch":
+        return f"{needs}; torch has {them}, and METADATA does not require it"
     if package:
-        return f"needs {few(sonames)}{more}; {package} has it, and METADATA requires neither that nor torch"
-    return f"needs {few(sonames)}{more}; nothing in the wheel, in its requirements or on the platform list has it"
+        return f"{needs}; {package} has {them}, and METADATA requires neither that nor torch"
+    return f"{needs}; nothing in the wheel, in its requirements or on the platform list has {them}"
 
 
 def _out_of_sight(library: Library, libraries: Sequence[Library]) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trtllm_builder.binary.wheel import Wheel
-from trtllm_builder.verify.checks import Check, Evidence, judged, noted, skipped
+from trtllm_builder.verify.checks import Check, Evidence, judged, like, noted, skipped
 from trtllm_builder.verify.expect import Expectation
 from trtllm_builder.verify.glibc import Asked, Version, asked, dotted, promised, together
 from trtllm_builder.verify.library import Library
@@ -31,7 +31,7 @@ def symbol_check(wheel: Wheel, libraries: Sequence[Library], expectation: Expect
         "symbol-versions",
         title,
         [
-            Evidence(f"asks for {what}{_more(paths)}; the tag promises glibc {dotted(limit)}", paths[0])
+            Evidence(f"asks for {what}{like(paths)}; the tag promises glibc {dotted(limit)}", paths[0])
             for what, paths in beyond.items()
         ],
         severity="error" if expectation.strict else "warning",
@@ -46,7 +46,3 @@ def _beyond(one: Asked, limit: Version) -> str:
     alone = (Asked(glibc=one.glibc), Asked(glibcxx=one.glibcxx), Asked(cxxabi=one.cxxabi))
     kinds = zip(("GLIBC", "GLIBCXX", "CXXABI"), (one.glibc, one.glibcxx, one.cxxabi), alone, strict=True)
     return ", ".join(f"{kind}_{dotted(v)}" for kind, v, by_itself in kinds if v and (by_itself.floor or ()) > limit)
-
-
-def _more(paths: Sequence[str]) -> str:
-    return f", and so do {len(paths) - 1} more" if len(paths) > 1 else ""
