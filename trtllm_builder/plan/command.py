@@ -15,9 +15,9 @@ from trtllm_builder.upstream.model import Flag, Probe
 
 @dataclass(frozen=True)
 class Command:
-    """``arguments`` begin with the interpreter; ``options`` are the CMake definitions among them; ``left_out`` those of the
-    profile that are not passed, each with why; ``environment`` what stands in for missing flags; ``directories`` what
-    has to be in the checkout and is not, relative to it."""
+    """``arguments`` begin with the interpreter; ``options`` are the CMake definitions among them; ``left_out`` those of
+    the profile that are not passed, each with why; ``environment`` what stands in for missing flags; ``directories``
+    what has to be in the checkout and is not, relative to it."""
 
     arguments: tuple[Argument, ...]
     options: tuple[Setting, ...]

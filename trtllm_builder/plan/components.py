@@ -1,8 +1,8 @@
 """Optional components that a profile leaves to us: which way of not having them costs least.
 
-A component that is switched off needs a patch, since upstream's script expects it all the same. Where its own CMake code
-compiles nothing for the GPUs asked for, leaving it on gives the same wheel without a patch; and a component that is a
-single C++ file is cheaper built than patched away.
+A component that is switched off needs a patch, since upstream's script expects it all the same. Where its own CMake
+code compiles nothing for the GPUs asked for, leaving it on gives the same wheel without a patch; and a component that
+is a single C++ file is cheaper built than patched away.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def cheaper_on(profile: Profile, probe: Probe, passed: tuple[Setting, ...]) -> l
         component = probe.component(option.name)
         if component is not None and option.value.upper() in _OFF and not component.wanted(profile.cuda.architectures):
             notes.append(
-                f"{option.name}={option.value} saves nothing and needs a patch: {_place(component)} compiles nothing for "
-                f"{_names(profile.cuda.architectures)}; auto leaves it on"
+                f"{option.name}={option.value} saves nothing and needs a patch: {_place(component)} compiles nothing "
+                f"for {_names(profile.cuda.architectures)}; auto leaves it on"
             )
     return notes
 

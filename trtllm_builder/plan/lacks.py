@@ -14,8 +14,8 @@ from trtllm_builder.upstream.catalogue import Row
 
 
 def find_lacks(request: Request, survey: Survey, disk: Estimate, least: int = 0) -> tuple[Lack, ...]:
-    """All of them at once, so that a person makes one trip. ``least``: bytes below which there is no point in beginning,
-    0 where only the estimate is known."""
+    """All of them at once, so that a person makes one trip. ``least``: bytes below which there is no point in
+    beginning, 0 where only the estimate is known."""
     profile = request.loaded.profile
     lacks = [
         Lack(f"{one.name} is missing: it is needed for {one.needed_for}", (one.remedy,))

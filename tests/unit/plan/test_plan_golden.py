@@ -1,6 +1,7 @@
 """The whole command line and environment for every family of releases, as golden files.
 
-``UPDATE_GOLDEN=1 python -m pytest tests/unit/plan/test_plan_golden.py`` writes them anew; ``git diff`` shows what changed.
+``UPDATE_GOLDEN=1 python -m pytest tests/unit/plan/test_plan_golden.py`` writes them anew;
+``git diff`` shows what changed.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def rendered(plan: Plan, home: str) -> str:
     lines = [shlex.join(argument.words) for argument in plan.command]
     lines += [f"# not passed: {option.name}: {option.origin.rpartition('; ')[2]}" for option in plan.left_out]
     lines += [f"# made: {directory.value}" for directory in plan.directories]
-    lines += [""] + sorted(f"{setting.name}={shlex.quote(setting.value)}" for setting in plan.environment)
+    lines += ["", *sorted(f"{setting.name}={shlex.quote(setting.value)}" for setting in plan.environment)]
     return "\n".join(lines).replace(home, "HOME") + "\n"
 
 
