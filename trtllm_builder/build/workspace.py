@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trtllm_builder.build.journal import Journal
-from trtllm_builder.build.lock import end_holders, is_owner_alive, note_owner, open_lock, owner_of, take
+from trtllm_builder.build.lock import end_holders, is_owner_alive, note_owner, open_and_take, owner_of, take
 from trtllm_builder.errors import HostError, UsageError
 from trtllm_builder.process import end_group, group_members, read_stat
 
@@ -117,9 +117,9 @@ class Workspace:
         self.check_ours()
         tag_cache(self.root)
         owner = self.root / "lock"
-        descriptor = open_lock(owner)
+        descriptor, taken = open_and_take(owner)
         try:
-            if not take(descriptor):
+            if not taken:
                 # The supervisor may be dead while its build tree, which inherits the descriptor, still holds the lock.
                 if not is_owner_alive(owner):
                     self._end_orphans()
