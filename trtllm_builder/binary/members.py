@@ -117,6 +117,9 @@ class Pass:
 
     def unpack(self, job: _Job, run: Unpacking) -> None:
         entry = job.entry
+        if job.allowed < entry.size:
+            job.tell("bomb", f"unpacks to {entry.size} bytes; {job.allowed} are allowed")
+            return
         hashers = {name: hashlib.new(name) for name in algorithms(self.record, entry.name)}
         replay = Replay(run, entry.size) if entry.size > _IN_MEMORY else None
         memory, checksum = io.BytesIO(), 0
@@ -127,8 +130,8 @@ class Pass:
             if not job.size:
                 job.elf = piece[:4] == b"\x7fELF"
             job.size += len(piece)
-            if job.size > job.allowed:
-                job.tell(*self.excess(job))
+            if job.size > entry.size:
+                job.tell("size", f"holds more than the {entry.size} bytes stated")
                 return
             checksum = zlib.crc32(piece, checksum)
             for hasher in hashers.values():
@@ -148,11 +151,6 @@ class Pass:
             job.text = memory.getvalue().decode("utf-8", "replace")
         if job.elf and self.visit:
             self.visit(entry.name, replay or memory)
-
-    def excess(self, job: _Job) -> tuple[str, str]:
-        if job.allowed == job.entry.size:
-            return "size", f"holds more than the {job.entry.size} bytes stated"
-        return "bomb", f"unpacks to more than the {job.allowed} bytes allowed"
 
 
 @dataclass

@@ -121,7 +121,9 @@ class Replay:
 
     def read(self, size: int, /) -> bytes:
         """At most ``size`` bytes. Raises UnpackError and OSError."""
-        size = max(0, min(size, self.size - self.position))
+        size = min(size, self.size - self.position)
+        if size <= 0:
+            return b""
         data = self.remembered(size)
         if data is None:
             data = self.unpacked_again(size)

@@ -84,8 +84,8 @@ def read_directory(descriptor: int, findings: Findings) -> tuple[Entry, ...]:
 def _end(descriptor: int, length: int, findings: Findings) -> _End:
     base = max(0, length - _END.size - _FULL16)
     tail = os.pread(descriptor, length - base, base)
-    at = tail.rfind(b"PK\x05\x06")
-    if at < 0 or at + _END.size > len(tail):
+    at = tail.rfind(b"PK\x05\x06", 0, max(0, len(tail) - _END.size + 4))
+    if at < 0:
         raise WheelError("it has no end-of-directory record")
     _, disk, first_disk, here, count, size, offset, comment = _END.unpack_from(tail, at)
     place = base + at
