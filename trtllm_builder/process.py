@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,10 +46,12 @@ def run(
     timeout: float | None = None,
     input: str | None = None,
     pass_fds: Sequence[int] = (),
+    on_start: Callable[[int], None] | None = None,
 ) -> Completed:
     """Run to the end, capturing both streams; at ``timeout`` seconds the whole process group is killed.
 
     ``pass_fds`` stay open in the child: a lock held by descriptor then outlives us for as long as the child lives.
+    ``on_start`` gets the number of the child's session.
     Raises FileNotFoundError or PermissionError when the program cannot be started.
     """
     words = [os.fspath(word) for word in argv]
@@ -68,6 +70,8 @@ def run(
     )
     timed_out = False
     try:
+        if on_start is not None:
+            on_start(child.pid)
         out, err = child.communicate(input, timeout=timeout)
     except subprocess.TimeoutExpired:
         timed_out = True

@@ -56,6 +56,8 @@ def compile_lost(run: Run, result: Json) -> str:
 
 def do_compile(run: Run) -> Json:
     workspace, plan = run.workspace, run.plan
+    # What killed compilers left behind.
+    shutil.rmtree(workspace.temporary, ignore_errors=True)
     for directory in (workspace.home / "deep_gemm_cache", workspace.temporary, workspace.dist):
         directory.mkdir(parents=True, exist_ok=True)
     for wanted in plan.directories:

@@ -67,6 +67,8 @@ def verify_lost(run: Run, result: Json) -> str:
 
 def do_verify(run: Run) -> Json:
     """Audit and smoke test; a wheel that fails goes to the output directory under a name nothing installs."""
+    # What a killed run left of its environments.
+    shutil.rmtree(run.workspace.smoke, ignore_errors=True)
     wheel = Path(run.results["normalise"]["wheel"])
     wanted = run.plan.verification
     options = {option.name: option.value for option in run.plan.options}

@@ -20,7 +20,7 @@ from trtllm_builder.build.edits import (
 )
 from trtllm_builder.build.journal import Json
 from trtllm_builder.build.run import Run, named_digests
-from trtllm_builder.build.workspace import Workspace, tag_cache
+from trtllm_builder.build.workspace import Workspace
 from trtllm_builder.data import data_dir
 from trtllm_builder.errors import HostError, PatchError, SourceError, UsageError
 from trtllm_builder.patching.version_label import labelled_changes
@@ -127,7 +127,10 @@ def _make_venv(run: Run) -> None:
         shutil.rmtree(venv)
     for directory in (run.workspace.home, run.workspace.temporary):
         directory.mkdir(parents=True, exist_ok=True)
-    made = run_process([interpreter, "-m", "venv", venv], env=run.environment, timeout=300)
+    made = run_process(
+        [interpreter, "-m", "venv", venv],
+        env=run.environment, timeout=300, pass_fds=(run.lock,), on_start=run.note_child,
+    )  # fmt: skip
     if not made.ok:
         raise HostError(
             f"{interpreter} could not make a virtual environment: {made.last_line}",
@@ -199,7 +202,6 @@ def _uncommitted(run: Run) -> dict[str, str]:
 def _obtain(run: Run, request: Request, log: Log) -> Checkout:
     source = request.loaded.profile.source
     caches = Path(run.plan.caches)
-    tag_cache(caches)
     existing: Existing = "reset" if run.rebuild else "keep"
     if request.directory is not None:
         return obtain_directory(

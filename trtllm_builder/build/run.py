@@ -16,6 +16,7 @@ from trtllm_builder.build.workspace import Workspace
 from trtllm_builder.errors import HostError
 from trtllm_builder.plan.make import Material
 from trtllm_builder.plan.model import Plan
+from trtllm_builder.process import read_stat
 from trtllm_builder.repro.wheel_writer import sha256_of
 from trtllm_builder.units import format_duration
 
@@ -54,6 +55,11 @@ class Run:
         """This run's log file of that name; its directory exists."""
         self.log_directory.mkdir(parents=True, exist_ok=True)
         return self.log_directory / f"{name}.log"
+
+    def note_child(self, session: int) -> None:
+        """Write down who works for us: whoever goes on after our death ends that session first."""
+        stat = read_stat(session)
+        self.journal.append("child", run=self.identifier, group=session, start=stat.start if stat else 0)
 
     @property
     def log_directory(self) -> Path:

@@ -26,8 +26,14 @@ def tag_cache(directory: Path) -> None:
     """Make ``directory`` and mark it as one that we made and that can be made again. A directory that holds anything
     already is somebody's, and stays unmarked."""
     directory.mkdir(parents=True, exist_ok=True)
-    if {entry.name for entry in directory.iterdir()} <= {_LOST_AND_FOUND}:
-        (directory / _TAG_FILE).write_text(_TAG)
+    if {entry.name for entry in directory.iterdir()} <= {_LOST_AND_FOUND, _FRESH_TAG}:
+        # Half a tag, left by a kill, would make the directory somebody else's.
+        fresh = directory / _FRESH_TAG
+        with fresh.open("w") as stream:
+            stream.write(_TAG)
+            stream.flush()
+            os.fsync(stream.fileno())
+        fresh.replace(directory / _TAG_FILE)
 
 
 def is_tagged(directory: Path) -> bool:
@@ -97,7 +103,7 @@ class Workspace:
     def check_ours(self) -> None:
         """Raises UsageError for a directory that is not empty and not a workspace of ours: a build deletes in it."""
         try:
-            entries = {entry.name for entry in self.root.iterdir()} - {_LOST_AND_FOUND}
+            entries = {entry.name for entry in self.root.iterdir()} - {_LOST_AND_FOUND, _FRESH_TAG}
         except FileNotFoundError:
             return
         except NotADirectoryError:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -36,7 +38,8 @@ from pathlib import Path
 from trtllm_builder.build.workspace import Workspace, tag_cache
 from trtllm_builder.process import read_stat
 workspace = Workspace(Path(sys.argv[1]))
-lock = workspace.locked().__enter__()
+held = workspace.locked()
+lock = held.__enter__()
 child = subprocess.Popen(["sleep", "600"], start_new_session=True, pass_fds=(lock,), stdout=-3, stderr=-3)
 workspace.journal.append("child", group=child.pid, start=read_stat(child.pid).start)
 print(child.pid, flush=True)
@@ -97,3 +100,74 @@ def test_a_compiler_in_a_group_of_its_own_is_ended_with_its_session(tmp_path: Pa
     assert alive(compiler)
     with workspace.locked():
         assert not alive(compiler)
+
+
+def test_a_child_that_was_not_yet_written_down_is_ended_by_the_lock_it_inherited(tmp_path: Path) -> None:
+    code = """
+import os, subprocess, sys
+from pathlib import Path
+from trtllm_builder.build.workspace import Workspace
+held = Workspace(Path(sys.argv[1])).locked()
+lock = held.__enter__()
+child = subprocess.Popen(["sleep", "600"], start_new_session=True, pass_fds=(lock,), stdout=-3, stderr=-3)
+print(child.pid, flush=True)
+os.kill(os.getpid(), 9)
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "w")], capture_output=True, text=True)
+    orphan = int(done.stdout)
+    assert alive(orphan)
+    with Workspace(tmp_path / "w").locked():
+        assert not alive(orphan)
+
+
+def test_a_living_owner_keeps_the_workspace_and_its_children(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "w")
+    with workspace.locked() as lock:
+        child = subprocess.Popen(["sleep", "600"], start_new_session=True, pass_fds=(lock,))
+        try:
+            with pytest.raises(HostError, match="in use"), Workspace(tmp_path / "w").locked():
+                pass
+            assert alive(child.pid)
+        finally:
+            child.kill()
+            child.wait()
+
+
+def test_an_owner_s_number_that_another_process_has_now_holds_nothing(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "w")
+    with workspace.locked():
+        pass
+    stranger = subprocess.Popen(["sleep", "600"])
+    try:
+        (tmp_path / "w" / "lock").write_text(f"{stranger.pid} 1\n")
+        with workspace.locked():
+            assert alive(stranger.pid)
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    real = fcntl.flock
+
+    def flock(descriptor: int, operation: int) -> None:
+        if Path(f"/proc/self/fd/{descriptor}").readlink() == tmp_path / "w" / "lock":
+            raise OSError(errno.ENOLCK, "No locks available")
+        real(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with (
+        Workspace(tmp_path / "w").locked(),
+        pytest.raises(HostError, match=f"in use by process {os.getpid()}"),
+        Workspace(tmp_path / "w").locked(),
+    ):
+        pass
+    with Workspace(tmp_path / "w").locked(), Workspace(tmp_path / "other").locked():
+        pass
+
+
+def test_a_kill_while_the_tag_is_written_leaves_a_workspace_of_ours(tmp_path: Path) -> None:
+    (tmp_path / ".CACHEDIR.TAG.new").write_text("Signature: 8a4")
+    with Workspace(tmp_path).locked():
+        assert not (tmp_path / ".CACHEDIR.TAG.new").exists()
