@@ -22,7 +22,7 @@ from trtllm_builder.verify.diagnose import (
 )
 from trtllm_builder.verify.progress import Progress, read_progress
 from trtllm_builder.verify.shown import STACK_LIMIT, shown, tail
-from trtllm_builder.verify.stubs import link_stubs
+from trtllm_builder.verify.stubs import driver_directories, find_stubs, link_stubs
 from trtllm_builder.verify.subreaper import adopting
 from trtllm_builder.verify.tried import Answer, Smoke
 from trtllm_builder.verify.watch import Tree, children, mapped_libraries, stacks, watch
@@ -46,16 +46,16 @@ def exercise(
     environ: Mapping[str, str],
     stall: float,
     deadline: float,
-    stubs: Path | None = None,
+    host: Mapping[str, str] | None = None,
 ) -> Smoke:
     """The test after the installation: ``python`` runs in the environment, ``place`` is a directory for its files.
 
-    It runs in restricted mode as far as the host allows (restrict_child.py), and where there is no driver with a
-    toolkit's ``stubs`` of it.
+    It runs in restricted mode as far as the host allows (restrict_child.py), and where there is no driver with the
+    stubs of it that a toolkit of ``host``, the caller's environment, has.
     """
     for part in ("empty", "stacks"):
         (place / part).mkdir()
-    gpu, environ = _find_gpu(python, place, environ, stubs)
+    gpu, environ = _find_gpu(python, place, environ, host or {})
     output, said = Capture(_KEPT_OUTPUT), Capture(_KEPT_PROGRESS)
     task = {
         "progress": said.writer,
@@ -131,21 +131,29 @@ def exercise(
 
 
 def _find_gpu(
-    python: Path, place: Path, environ: Mapping[str, str], stubs: Path | None
+    python: Path, place: Path, environ: Mapping[str, str], host: Mapping[str, str]
 ) -> tuple[GpuUse, Mapping[str, str]]:
     """What there is of a driver, and the environment in which the tested code will find it."""
     found = ask_driver(python, environ, timeout=_DRIVER_LIMIT)
+    if not found.library and (directories := driver_directories(host)):
+        environ = _with_libraries(environ, *directories)
+        found = ask_driver(python, environ, timeout=_DRIVER_LIMIT)
     if found.library:
         devices = tuple(f"{gpu.name} ({gpu.compute})" for gpu in found.devices)
         why = found.error if not devices else "the wheel has no kernel that can be launched by itself (bindings.launch)"
         return GpuUse("stubs" if found.stub else "real", found.cuda, devices, why=clean(why)), environ
+    stubs = find_stubs(host)
     if stubs is None:
         return GpuUse("none", why="there is no driver here, and no toolkit with stubs of it"), environ
     link_stubs(stubs, place / "stubs")
-    # Behind what the caller set: it names what the wheel needs.
-    path = ":".join(filter(None, (environ.get("LD_LIBRARY_PATH"), str(place / "stubs"))))
     why = f"there is no GPU here: the toolkit's stubs of the driver served ({stubs})"
-    return GpuUse("stubs", why=why), {**environ, "LD_LIBRARY_PATH": path}
+    return GpuUse("stubs", why=why), _with_libraries(environ, str(place / "stubs"))
+
+
+def _with_libraries(environ: Mapping[str, str], *directories: str) -> dict[str, str]:
+    """Behind what the caller set, which names what the wheel needs."""
+    path = ":".join(filter(None, (environ.get("LD_LIBRARY_PATH"), *directories)))
+    return {**environ, "LD_LIBRARY_PATH": path}
 
 
 def _launched(gpu: GpuUse, told: Progress) -> GpuUse:

@@ -34,7 +34,7 @@ def smoke(
     environ: Mapping[str, str] | None = None,
     child_environ: Mapping[str, str] | None = None,
     stall: float = 20.0,
-    stubs: Path | None = None,
+    host: Mapping[str, str] | None = None,
     extra_pip_args: Sequence[str] = (),
 ) -> Smoke:
     """Installs ``wheel`` in a fresh environment of ``interpreter`` below ``directory`` (removed again) and tries it.
@@ -42,8 +42,8 @@ def smoke(
     ``environ`` (package index, proxies) reaches the installer only, ``child_environ`` the tested code only; HOME and
     TMPDIR are private and everything else is clean. ``deadline`` is the ceiling in seconds for each of import, answer,
     launch and exit; ``stall`` seconds without CPU and I/O are a hang. ``build_info`` reads
-    BuildInfo.ENABLE_MULTI_DEVICE. ``stubs`` is a directory with a toolkit's stand-ins for the driver, used where there
-    is none. Never raises for what the wheel does; HostError when the interpreter cannot be run.
+    BuildInfo.ENABLE_MULTI_DEVICE. ``host`` is the caller's environment, in which the driver is looked for, or
+    a toolkit's stubs of it. Never raises for what the wheel does; HostError when the interpreter cannot be run.
     """
     directory.mkdir(parents=True, exist_ok=True)
     # Resolved, since the tested process runs elsewhere; the interpreter is not, for it may be a venv's link.
@@ -68,7 +68,7 @@ def smoke(
                 environ={**base, **(child_environ or {})},
                 stall=stall,
                 deadline=deadline,
-                stubs=stubs,
+                host=host,
             )
         else:
             output = shown(made.output, place)

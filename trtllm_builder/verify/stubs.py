@@ -1,7 +1,9 @@
-"""The CUDA toolkit's stand-ins for the driver's libraries: enough to load a wheel where there is no GPU."""
+"""Where the driver's libraries are when the loader does not know: where the caller's environment says, or a CUDA
+toolkit's stand-ins for them, which are enough to load a wheel where there is no GPU."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,10 +11,16 @@ _PLACES = ("lib64/stubs", "lib/stubs", "targets/x86_64-linux/lib/stubs", "target
 _LIBRARIES = ("libcuda.so", "libnvidia-ml.so")
 
 
-def find_stubs(environ: Mapping[str, str], *roots: Path) -> Path | None:
-    """The first directory with a libcuda.so to stand in, of ``roots``, CUDA_HOME, CUDA_PATH and /usr/local/cuda."""
+def driver_directories(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Directories of LD_LIBRARY_PATH with the driver in them: some clusters mount it and say so nowhere else."""
+    entries = environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
+    return tuple(entry for entry in entries if entry.startswith("/") and Path(entry, "libcuda.so.1").is_file())
+
+
+def find_stubs(environ: Mapping[str, str]) -> Path | None:
+    """The first directory with a libcuda.so to stand in, of CUDA_HOME, CUDA_PATH and /usr/local/cuda."""
     named = [Path(environ[name]) for name in ("CUDA_HOME", "CUDA_PATH") if environ.get(name)]
-    for root in (*roots, *named, Path("/usr/local/cuda")):
+    for root in (*named, Path("/usr/local/cuda")):
         for place in _PLACES:
             if (root / place / "libcuda.so").is_file():
                 return root / place

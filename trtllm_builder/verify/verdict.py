@@ -65,6 +65,7 @@ def try_wheel(found: Audit, interpreter: Path, environ: Mapping[str, str], expec
             modules=modules,
             build_info=ours,
             environ=installer_environment(environ),
+            host=environ,
         )
 
 
