@@ -13,7 +13,7 @@ from typer.exceptions import TyperException
 
 from trtllm_builder import __version__
 from trtllm_builder.cli import build as build_command
-from trtllm_builder.cli import doctor, logs, patches, plan, probe, profiles, resume, runs, status, verify
+from trtllm_builder.cli import doctor, gc, logs, patches, plan, probe, profiles, resume, runs, status, verify
 from trtllm_builder.cli.output import open_missing_streams, silence
 from trtllm_builder.cli.request import make_request
 from trtllm_builder.errors import BuilderError, HostError, UsageError
@@ -38,6 +38,7 @@ app.command("status")(status.status)
 app.command("logs")(logs.logs)
 app.command("attach")(logs.attach)
 app.command("stop")(runs.stop)
+app.command("gc")(gc.gc)
 
 
 def _show_version(wanted: bool) -> None:
