@@ -17,22 +17,28 @@ _PACKAGING = re.compile(r"\* (Building wheel|Getting build dependencies)|running
 class Progress:
     """``phase`` is requirements, configure, build or package; ``done``/``total`` count build steps, 0 when unknown.
 
-    The peaks so far are in bytes (see Outcome)."""
+    ``elapsed`` and ``eta`` (to the last step, None while nothing can be said) in seconds. ``memory`` is what the build
+    holds now, ``memory_limit`` what it may, ``disk_free`` what is free where it writes, in bytes, like the peaks so far
+    (see Outcome); ``cpu`` is the processors it keeps busy. ``hits`` and ``misses`` are the compile cache's; ``jobs``
+    steps run now, ``running`` are the files and seconds of those that run longest. 0 is also "not known".
+    """
 
     phase: str = "requirements"
     done: int = 0
     total: int = 0
     elapsed: float = 0.0
     build_started: float | None = None
+    eta: float | None = None
+    memory: int = 0
+    memory_limit: int = 0
+    disk_free: int = 0
     peak_memory: int = 0
     peak_disk: int = 0
-
-    @property
-    def eta(self) -> float | None:
-        """Seconds to the last step at the mean pace so far; None before a tenth of the steps, when it misleads."""
-        if self.phase != "build" or self.build_started is None or self.done * 10 < self.total or not self.done:
-            return None
-        return (self.elapsed - self.build_started) / self.done * (self.total - self.done)
+    cpu: float = 0.0
+    hits: int = 0
+    misses: int = 0
+    jobs: int = 0
+    running: tuple[tuple[str, float], ...] = ()
 
 
 def advance(progress: Progress, line: str, elapsed: float) -> Progress:
@@ -44,7 +50,7 @@ def advance(progress: Progress, line: str, elapsed: float) -> Progress:
         done, total = int(match[1]), 100
     else:
         if _PACKAGING.search(line) and progress.phase == "build":
-            return replace(progress, phase="package")
+            return replace(progress, phase="package", eta=None)
         if progress.phase == "requirements" and (line.startswith("-- The ") or _CONFIGURED.match(line)):
             return replace(progress, phase="configure")
         return progress

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from trtllm_builder.build.events import read_event, read_progress
 from trtllm_builder.build.logs import read_logs, start_of_last
+from trtllm_builder.build.measure import SessionMeter
 from trtllm_builder.build.progress import Progress
 from trtllm_builder.build.registry import RunEntry
 from trtllm_builder.build.state import EVENTS, RunState, run_state
-from trtllm_builder.build.supervisor import session_memory
 from trtllm_builder.errors import BuilderError, HostError, Interrupted, UsageError, error_from_json
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def status(entry: RunEntry) -> Status:
     state = run_state(entry)
     memory = None
     if state.state == "running":
-        memory = session_memory(state.child.pid) if state.child and state.child.alive else 0
+        memory = SessionMeter(state.child.pid).read().memory if state.child and state.child.alive else 0
     disk_free = None
     with suppress(OSError):
         disk_free = shutil.disk_usage(entry.workspace).free

@@ -12,12 +12,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from trtllm_builder.build.measure import SessionMeter, Usage
 from trtllm_builder.build.progress import Progress, advance
 from trtllm_builder.process import end_group, read_stat
 from trtllm_builder.text import clean, redact
 
 _TICK = 1.0
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+# Looking takes at most one part in so many of the time.
+_LEISURE = 300
+_LONGEST_TICK = 10.0
+_SHOWN_JOBS = 4
 _LONGEST_LINE = 64 * 1024
 
 
@@ -32,23 +36,6 @@ class Outcome:
     peak_disk: int
 
 
-def session_memory(session: int) -> int:
-    """Unshared resident bytes of all processes of a session (statm of proc(5): resident minus shared pages)."""
-    total = 0
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        stat = read_stat(int(entry.name))
-        if stat is None or stat.session != session:
-            continue
-        try:
-            _size, resident, shared = (entry / "statm").read_text().split()[:3]
-        except (OSError, ValueError):
-            continue
-        total += (int(resident) - int(shared)) * _PAGE
-    return total
-
-
 def supervise(
     argv: Sequence[str],
     *,
@@ -57,11 +44,13 @@ def supervise(
     log: Path,
     inherit: Sequence[int] = (),
     on_start: Callable[[int, int], None] = lambda group, start: None,
+    on_tick: Callable[[Progress, Usage], Progress] = lambda progress, usage: progress,
     on_progress: Callable[[Progress, str | None], None] = lambda progress, line: None,
 ) -> Outcome:
-    """Run ``argv`` to its end. ``on_start`` gets the group's number and its leader's start time (for the journal),
-    ``on_progress`` every cleaned line, and once a second the progress without one. An exception raised by it, or by a
-    signal, ends the whole group and goes on.
+    """Run ``argv`` to its end. ``on_start`` gets the group's number and its leader's start time (for the journal).
+    ``on_tick`` adds to the progress what the caller knows, once a second, or as seldom as keeps the looking below a
+    third of a per cent of one processor; ``on_progress`` gets the result, and every cleaned line. An exception raised
+    by them, or by a signal, ends the whole group and goes on.
 
     Standard input is empty, so that a prompt ends the build instead of waiting for ever.
     """
@@ -87,6 +76,8 @@ def supervise(
     try:
         stat = read_stat(child.pid)
         on_start(child.pid, stat.start if stat else 0)
+        meter = SessionMeter(child.pid)
+        cpu, looked = 0.0, started
         with log.open("a", encoding="utf-8") as record, selectors.DefaultSelector() as selector:
             selector.register(stream, selectors.EVENT_READ)
             next_tick = started
@@ -110,16 +101,27 @@ def supervise(
                 elif child.poll() is not None:
                     break  # something it left behind keeps the pipe open; the group is ended below
                 if time.monotonic() >= next_tick:
-                    next_tick = time.monotonic() + _TICK
-                    peak_memory = max(peak_memory, session_memory(child.pid))
-                    lowest_free = min(lowest_free, shutil.disk_usage(log.parent).free)
+                    spent = time.thread_time()
+                    usage = meter.read()
+                    free = shutil.disk_usage(log.parent).free
+                    peak_memory = max(peak_memory, usage.memory)
+                    lowest_free = min(lowest_free, free)
+                    now = time.monotonic()
                     progress = replace(
                         progress,
-                        elapsed=time.monotonic() - started,
+                        elapsed=now - started,
+                        memory=usage.memory,
                         peak_memory=peak_memory,
+                        disk_free=free,
                         peak_disk=max(0, free_at_start - lowest_free),
+                        cpu=(usage.cpu - cpu) / (now - looked) if now > looked else 0.0,
+                        jobs=len(usage.jobs),
+                        running=tuple((job.output, round(job.seconds, 1)) for job in usage.jobs[:_SHOWN_JOBS]),
                     )
+                    cpu, looked = usage.cpu, now
+                    progress = on_tick(progress, usage)
                     on_progress(progress, None)
+                    next_tick = now + min(max(_TICK, _LEISURE * (time.thread_time() - spent)), _LONGEST_TICK)
         returncode = child.wait()
     finally:
         # Also after a normal end: nothing that the build left running may outlive it.

@@ -6,16 +6,16 @@ given and no option() or find call ever claimed it. compile_commands.json is CMa
 
 from __future__ import annotations
 
-import json
 import re
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from trtllm_builder.build.commands import read_commands
 from trtllm_builder.plan.model import Setting
 
 _ENTRY = re.compile(r"^([^:=#/][^:=]*):([A-Z]+)=(.*)$")
 _MACRO = "ENABLE_MULTI_DEVICE"
+_DEFINED = re.compile(rf"""(?:^|[\s"'])-D{_MACRO}=([^\s"']*)""")
 # CMake's own notion of false (command if(), "Condition Syntax").
 _FALSE = {"", "0", "OFF", "NO", "FALSE", "N", "IGNORE", "NOTFOUND"}
 _TRUE = {"1", "ON", "YES", "TRUE", "Y"}
@@ -59,15 +59,11 @@ def what_did_not_take(build_dir: Path, options: Sequence[Setting]) -> tuple[str,
 def _macro_problems(build_dir: Path, wanted: str) -> list[str]:
     """ENABLE_MULTI_DEVICE must reach the compilers as a macro with exactly this value, in every command that has it."""
     try:
-        commands = json.loads((build_dir / "compile_commands.json").read_text("utf-8", errors="replace"))
+        values = {value for one in read_commands(build_dir) for value in _DEFINED.findall(one.command)}
     except (OSError, ValueError) as error:
         return [
             f"compile_commands.json cannot be read, so it is not known whether {_MACRO} reached a compiler: {error}"
         ]
-    values = set()
-    for entry in commands:
-        words = entry.get("arguments") or shlex.split(entry.get("command", ""))
-        values |= {word.partition("=")[2] for word in words if word.startswith(f"-D{_MACRO}=")}
     if not values:
         return [f"no compiler command defines the macro {_MACRO}"]
     return [f"compilers get {_MACRO}={value} and not {wanted}" for value in sorted(values - {wanted})]

@@ -11,7 +11,7 @@ import pytest
 from trtllm_builder.build.progress import Progress
 from trtllm_builder.cli.views import JsonView, PlainView, choose_view
 
-STEPS = [Progress("build", done, 60, float(done), 0.0) for done in range(1, 61)]
+STEPS = [Progress("build", done, 60, float(done), 0.0, eta=60.0 - done) for done in range(1, 61)]
 
 
 def test_json_lines_follow_the_schema(
@@ -32,7 +32,7 @@ def test_json_lines_follow_the_schema(
     assert [event["event"] for event in events[:4]] == ["note", "run", "stage", "progress"]
     # One line a step, whatever upstream prints in between.
     assert len(events) == 4 + 1 + len(STEPS)
-    assert events[4]["eta"] is None and events[-2]["eta"] == 0 and events[-2]["done"] == 60
+    assert events[3]["eta"] is None and events[-2]["eta"] == 0 and events[-2]["done"] == 60
 
 
 def test_plain_lines_are_one_a_tenth(capsys: pytest.CaptureFixture[str]) -> None:

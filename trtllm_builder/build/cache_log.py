@@ -1,0 +1,50 @@
+"""What the compile cache found, call by call, while a build goes on.
+
+With ``CCACHE_STATSLOG`` ccache appends to a file, for each call, ``# SOURCE`` and the names of the counters that it
+raised (manual ccache(1), "stats_log").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_HITS = frozenset({b"direct_cache_hit", b"preprocessed_cache_hit"})
+
+
+@dataclass
+class CacheLog:
+    """``hits`` and ``misses`` since this object was made; ``hit`` is the last answer for each source file."""
+
+    path: Path
+    hits: int = 0
+    misses: int = 0
+    hit: dict[str, bool] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        try:
+            self._offset = self.path.stat().st_size
+        except OSError:
+            self._offset = 0
+        self._source = ""
+
+    def read(self) -> None:
+        """Take in what was added since the last time; a file that is not there adds nothing."""
+        try:
+            if self.path.stat().st_size == self._offset:
+                return
+            with self.path.open("rb") as stream:
+                stream.seek(self._offset)
+                data = stream.read()
+        except OSError:
+            return
+        whole = data.rfind(b"\n") + 1
+        self._offset += whole
+        for line in data[:whole].splitlines():
+            if line.startswith(b"# "):
+                self._source = line[2:].decode("utf-8", "replace")
+            elif line in _HITS or line == b"cache_miss":
+                hit = line in _HITS
+                self.hit[self._source] = hit
+                self.hits += hit
+                self.misses += not hit
