@@ -13,7 +13,7 @@ from typer.exceptions import TyperException
 
 from trtllm_builder import __version__
 from trtllm_builder.cli import build as build_command
-from trtllm_builder.cli import doctor, gc, logs, patches, plan, probe, profiles, resume, runs, status, verify
+from trtllm_builder.cli import doctor, gc, logs, patches, plan, probe, profiles, releases, resume, runs, status, verify
 from trtllm_builder.cli.output import open_missing_streams, silence
 from trtllm_builder.cli.request import make_request
 from trtllm_builder.errors import BuilderError, HostError, UsageError
@@ -30,6 +30,7 @@ app.add_typer(profiles.app, name="profiles")
 app.add_typer(patches.app, name="patches")
 app.command("plan")(plan.plan)
 app.command("probe")(probe.probe)
+app.command("releases")(releases.releases)
 app.command("verify")(verify.verify)
 app.command("doctor")(doctor.doctor)
 app.command("resume")(resume.resume)

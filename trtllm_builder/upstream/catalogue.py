@@ -13,7 +13,9 @@ import yaml
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
+from trtllm_builder.errors import ProfileError
 from trtllm_builder.units import parse_duration, parse_size
+from trtllm_builder.upstream.architectures import expected_targets
 from trtllm_builder.upstream.components import option_of
 from trtllm_builder.upstream.model import CMakeOption, Component, ExtraCMake, Flag, Probe, Trap
 
@@ -78,6 +80,36 @@ class Row:
     prebuilt_kernels: tuple[str, ...]
     prebuilt_mpi: tuple[str, ...]
     sureness: Mapping[str, Sure]
+
+    def to_json(self) -> dict[str, object]:
+        """Every judged cell with its value, how sure it is and its source; the GPU code made of each architecture."""
+        values: dict[str, object] = {name: getattr(self, name) for name in _JUDGED if name != "probe"}
+        values["probe"] = f"{len(self.flags)} flags, {len(self.options)} options, {len(self.traps)} traps"
+        return {
+            "family": self.family,
+            "versions": self.versions,
+            "cells": {
+                name: {
+                    "value": list(value) if isinstance(value, tuple) else value,
+                    "sure": self.sureness[name].level,
+                    "source": self.sureness[name].source,
+                }
+                for name, value in values.items()
+            },
+            "gpu_code": self.gpu_code(),
+            "traps": list(self.traps),
+        }
+
+    def gpu_code(self) -> dict[str, list[str]]:
+        """Architecture (``89``) -> the code made for it with the toolkit of this release, what serves it first."""
+        probe, cuda = self.assumed_probe(), Version(self.toolkit)
+        code = {}
+        for number in self.architectures:
+            try:
+                code[str(number)] = sorted(expected_targets((number,), cuda, probe).required[0])
+            except ProfileError:  # needs a newer toolkit than the release was made with
+                continue
+        return code
 
     def assumed_probe(self) -> Probe:
         """What a probe of such a checkout is expected to say, marked as assumed; lines are 0."""
