@@ -39,9 +39,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from mmap import mmap
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from trtllm_builder.binary.stream import Stream
 
@@ -69,8 +68,7 @@ class FatbinError(ValueError):
         self.offset = offset
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One piece of GPU code. ``offset`` is that of its payload in the buffer; ``size`` is bytes as stored, ``unpacked``
     once they are uncompressed. ``version`` is the PTX ISA's or the cubin format's: see above.
     """

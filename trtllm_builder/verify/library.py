@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import pairwise
 from pathlib import PurePosixPath
 
-from trtllm_builder.binary.elf import Elf, ElfError, read_elf
+from trtllm_builder.binary.elf import ElfError, Section, read_elf
 from trtllm_builder.binary.elf_symbols import OBJECT, Symbol
 from trtllm_builder.binary.fatbin import MAX_ENTRIES, Entry, FatbinError, read_fatbin
 from trtllm_builder.binary.stream import Stream
@@ -93,7 +93,7 @@ def read_library(path: str, stream: Stream, expectation: Expectation, *, keep: i
 
     try:
         elf = read_elf(stream, watch=watch, keep=keep)
-        entries = _entries(elf, stream)
+        entries = gpu_code(elf.sections, stream)
     except (ElfError, FatbinError, UnpackError) as error:
         return Library(path, size, error=str(error))
     return Library(
@@ -115,13 +115,14 @@ def read_library(path: str, stream: Stream, expectation: Expectation, *, keep: i
     )
 
 
-def _entries(elf: Elf, stream: Stream) -> list[tuple[bool, Entry]]:
-    sections = sorted(elf.named(*_SECTIONS), key=lambda section: section.offset)
-    for one, other in pairwise(sections):
+def gpu_code(sections: Sequence[Section], stream: Stream) -> list[tuple[bool, Entry]]:
+    """Every piece of GPU code, and whether it is linked. Raises FatbinError; reads headers only."""
+    held = sorted((section for section in sections if section.name in _SECTIONS), key=lambda section: section.offset)
+    for one, other in pairwise(held):
         if one.offset + one.size > other.offset:
             raise FatbinError("two sections of GPU code share bytes", other.offset)
     found: list[tuple[bool, Entry]] = []
-    for section in sections:
+    for section in held:
         for entry in read_fatbin(stream, section.offset, section.offset + section.size):
             found.append((section.name == ".nv_fatbin", entry))
             if len(found) > MAX_ENTRIES:
