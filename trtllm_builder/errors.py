@@ -24,6 +24,7 @@ class BuilderError(Exception):
     """Base of all errors that end a command. ``exit_code`` is the process's exit status (design.md, "Exit codes").
 
     ``others`` are further errors of the same kind found in the same look (a profile with three typos names all three).
+    ``diagnosis`` is why upstream's build stopped, as plain values, where that was looked for.
     """
 
     exit_code: ClassVar[int] = 70
@@ -36,6 +37,7 @@ class BuilderError(Exception):
         where: Where | None = None,
         log: Path | None = None,
         others: tuple[BuilderError, ...] = (),
+        diagnosis: dict[str, object] | None = None,
     ) -> None:
         super().__init__(what)
         self.what = what
@@ -43,6 +45,7 @@ class BuilderError(Exception):
         self.where = where
         self.log = log
         self.others = others
+        self.diagnosis = diagnosis
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}" if self.where else self.what
@@ -61,6 +64,7 @@ class BuilderError(Exception):
             "where": {"path": where.path, "line": where.line, "column": where.column} if where else None,
             "log": str(self.log) if self.log else None,
             "others": [other.to_json() for other in self.others],
+            **({"diagnosis": self.diagnosis} if self.diagnosis else {}),
         }
 
 

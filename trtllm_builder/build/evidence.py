@@ -28,7 +28,8 @@ class Snapshot:
 
 def snapshot(root: Path = Path("/")) -> Snapshot:
     """Version 2: ``oom_kill`` of memory.events, which counts what is below too. Version 1: memory.oom_control, which
-    counts the cgroup's own processes (Linux 4.13 and later). Documentation/admin-guide/cgroup-v1/memory.rst, -v2.rst."""
+    counts the cgroup's own processes (Linux 4.13 and later). Documentation/admin-guide/cgroup-v1/memory.rst and
+    cgroup-v2.rst."""
     kills = []
     for level in levels("memory", root):
         name = "memory.oom_control" if level.version == 1 else "memory.events"

@@ -13,7 +13,21 @@ from typer.exceptions import TyperException
 
 from trtllm_builder import __version__
 from trtllm_builder.cli import build as build_command
-from trtllm_builder.cli import doctor, gc, logs, patches, plan, probe, profiles, releases, resume, runs, status, verify
+from trtllm_builder.cli import (
+    doctor,
+    explain,
+    gc,
+    logs,
+    patches,
+    plan,
+    probe,
+    profiles,
+    releases,
+    resume,
+    runs,
+    status,
+    verify,
+)
 from trtllm_builder.cli.output import open_missing_streams, silence
 from trtllm_builder.cli.request import make_request
 from trtllm_builder.errors import BuilderError, HostError, UsageError
@@ -40,6 +54,7 @@ app.command("logs")(logs.logs)
 app.command("attach")(logs.attach)
 app.command("stop")(runs.stop)
 app.command("gc")(gc.gc)
+app.command("explain")(explain.explain)
 
 
 def _show_version(wanted: bool) -> None:

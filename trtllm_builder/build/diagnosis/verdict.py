@@ -1,0 +1,116 @@
+"""What was measured, weighed against what the log says: killed for memory or not, the disk full or not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from trtllm_builder.build.diagnosis.model import Cause, Diagnosis, Rank
+from trtllm_builder.build.evidence import Evidence
+from trtllm_builder.units import format_size
+
+KILLED = "killed"
+OUT_OF_MEMORY = "out-of-memory"
+DISK_FULL = "disk-full"
+
+
+def weigh(found: Sequence[Cause], evidence: Evidence | None) -> Diagnosis | None:
+    """The causes with the evidence applied, the root first; None when neither says why the build stopped."""
+    causes = list(found)
+    if evidence is None:
+        causes = [_without_evidence(cause) if cause.id == KILLED else cause for cause in causes]
+    else:
+        causes = [_with_evidence(cause, evidence) if cause.id == KILLED else cause for cause in causes]
+        causes = _beyond_the_log(causes, evidence)
+    if not causes:
+        return None
+    first, *others = causes
+    kept = tuple(other for other in others if other.rank != Rank.WRAPPER)[:5]
+    return Diagnosis(first, kept, evidence.sentences if evidence else ())
+
+
+def _who(cause: Cause) -> str:
+    return f"The compiler of {cause.step}" if cause.step else "A process of the build"
+
+
+def _without_evidence(cause: Cause) -> Cause:
+    return replace(
+        cause,
+        sentence=f"{_who(cause)} was killed by signal 9, probably for lack of memory: in a build hardly anything else "
+        "does that, but a log alone cannot prove it.",
+        remedy="run fewer compilers at once (--jobs, or a larger build.job_memory in the profile) or give "
+        "the machine more "
+        "memory; `dmesg`, or the cgroup's memory.events, tells for sure",
+    )
+
+
+def _with_evidence(cause: Cause, evidence: Evidence) -> Cause:
+    if evidence.killed:
+        limit = evidence.limit
+        bound = f"{format_size(evidence.most_memory)}"
+        bound += f" ({limit.source})" if limit and limit.limit <= evidence.total else " (all of this machine)"
+        return replace(
+            cause,
+            id=OUT_OF_MEMORY,
+            sentence=f"{_who(cause)} was killed for lack of memory: the build may have {bound}, and "
+            f"{evidence.killed_source} rose by {evidence.killed}.",
+            remedy=_fitting(evidence),
+        )
+    if evidence.killed == 0:
+        return replace(
+            cause,
+            sentence=f"{_who(cause)} was killed by signal 9, and not by the kernel for lack of memory: "
+            f"{evidence.killed_source}.",
+            remedy="somebody, or a program that guards this machine (a job scheduler, a memory daemon), killed it: ask "
+            "there; the same command goes on",
+        )
+    return replace(
+        cause,
+        sentence=f"{_who(cause)} was killed by signal 9; whether for lack of memory could not be seen, because "
+        f"{evidence.killed_source}.",
+        remedy=f"if memory was short: {_fitting(evidence)}",
+    )
+
+
+def _fitting(evidence: Evidence) -> str:
+    """Fewer jobs: at ``count`` jobs each held the count's share of the limit on average, and some more."""
+    jobs = evidence.jobs
+    if jobs is None:
+        return "run fewer compilers at once (--jobs), or give the machine more memory"
+    if jobs.count == 1:
+        return (
+            f"one compiler alone does not fit into {format_size(evidence.most_memory)}: take a machine with more "
+            "memory, add swap, or build for fewer architectures (cuda.architectures)"
+        )
+    fewer = max(1, jobs.count // 2)
+    room = max(evidence.most_memory - jobs.reserve, evidence.most_memory // 2)
+    share = max(1, room // fewer // 2**20)
+    return (
+        f"{jobs.count} jobs did not fit; give --jobs {fewer}, or build.job_memory: {share} MiB in the "
+        f"profile, and go on "
+        "with the same command"
+    )
+
+
+def _beyond_the_log(causes: list[Cause], evidence: Evidence) -> list[Cause]:
+    """Add what the log is silent about: a killed leader prints nothing, and a full disk can swallow the message."""
+    certain = bool(causes) and causes[0].rank >= Rank.PLAIN
+    known = {cause.id for cause in causes}
+    if evidence.killed and OUT_OF_MEMORY not in known and evidence.returncode != 0:
+        silent = _with_evidence(Cause(KILLED, Rank.CAUSE, "", "", ()), evidence)
+        causes = [*causes, silent] if certain else [silent, *causes]
+    elif evidence.returncode in (-9, 137) and not known & {KILLED, OUT_OF_MEMORY} and not certain:
+        causes = [_with_evidence(Cause(KILLED, Rank.CAUSE, "", "", ()), evidence), *causes]
+    if evidence.full and DISK_FULL not in known and not certain:
+        name, disk = evidence.full[0]
+        left = f"{format_size(disk.free)} are free" if disk.free < 16 * 2**20 else "no more files can be made"
+        full = Cause(
+            DISK_FULL,
+            Rank.CAUSE,
+            f"The disk is full: {left} in {name}.",
+            "free some room and go on with the same command",
+            (),
+            host=True,
+        )
+        causes = [full, *causes]
+    return causes
