@@ -1,4 +1,5 @@
-"""``trtllm-build probe DIR``: what a checkout of upstream offers, in a view that is read in a minute."""
+"""``trtllm-build probe DIR``: what a checkout of upstream offers, in a view that is read in a minute, and what changed
+against another one or against what is known of its release."""
 
 from __future__ import annotations
 
@@ -10,13 +11,22 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from trtllm_builder.upstream.model import Flag, Probe
+    from trtllm_builder.upstream.drift import Change
+    from trtllm_builder.upstream.model import Component, Flag, Probe
 
 _WIDTH = 110
 
 
 def probe(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A checkout of TensorRT-LLM.")],
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="ROW|DIR2",
+            help="Only what changed against a release of the catalogue (0.20, main) or a checkout; exit 1 if any.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
 ) -> None:
     """Show what a checkout offers: flags, options, targets, traps. Nothing of it is run."""
@@ -26,6 +36,9 @@ def probe(
     from trtllm_builder.upstream.probe import probe as read
 
     found = read(directory)
+    if against is not None:
+        _drift(found, against, as_json)
+        return
     refusal = found.refusal()
     if as_json:
         typer.echo(json.dumps({"schema": 1, **found.to_json()}, indent=2))
@@ -39,6 +52,63 @@ def probe(
         raise refusal
 
 
+def _drift(found: Probe, against: str, as_json: bool) -> None:
+    import json
+
+    from trtllm_builder.text import clean
+    from trtllm_builder.upstream.drift import compare
+
+    name, reference = _reference(against)
+    changes = compare(reference, found)
+    if as_json:
+        document = {
+            "schema": 1,
+            "root": found.root,
+            "version": found.version,
+            "against": {"name": name, "version": reference.version, "assumed": reference.assumed},
+            "changes": [change.to_json() for change in changes],
+        }
+        typer.echo(json.dumps(document, indent=2))
+    else:
+        for line in _changes(f"TensorRT-LLM {found.version} in {found.root} against {name}", changes):
+            typer.echo(clean(line).encode("utf-8", "replace").decode())
+    if changes:
+        raise typer.Exit(1)
+
+
+def _reference(against: str) -> tuple[str, Probe]:
+    from trtllm_builder.errors import UsageError
+    from trtllm_builder.upstream.catalogue import row_named, rows
+    from trtllm_builder.upstream.probe import probe as read
+
+    if Path(against).is_dir():
+        found = read(Path(against))
+        return f"TensorRT-LLM {found.version} in {against}", found
+    row = row_named(against)
+    if row is None:
+        raise UsageError(
+            f"{against} is neither a directory nor a release of the catalogue",
+            remedy=f"name a checkout, or one of: {', '.join(row.family for row in rows())}",
+        )
+    return f"what the catalogue expects of {row.family}", row.assumed_probe()
+
+
+def _changes(title: str, changes: tuple[Change, ...]) -> Iterator[str]:
+    yield title
+    for kind in dict.fromkeys(change.kind for change in changes):
+        yield ""
+        yield kind
+        for change in (one for one in changes if one.kind == kind):
+            known = change.after if change.before is None else change.before
+            shown = f": {known}" if known not in (change.name, "present") else ""
+            if change.what == "changed":
+                shown = f": {change.before} -> {change.after}"
+            yield f"  {change.what:<8} {change.name}{shown}"
+            yield f"           {change.matters}"
+    yield ""
+    yield f"{len(changes)} changes that matter" if changes else "nothing that matters changed"
+
+
 def _lines(found: Probe) -> Iterator[str]:
     yield f"TensorRT-LLM {found.version} in {found.root}"
     yield ""
@@ -50,6 +120,7 @@ def _lines(found: Probe) -> Iterator[str]:
     yield _row("-D values", split + order)
     yield _row("cmake", f"{found.cmake_minimum or 'unknown'} at least")
     bases = ", ".join(str(number) for number in found.architecture_bases)
+    yield from _wrapped("components", [_component(component) for component in found.components] or ["none"])
     yield _row("GPU code", f"for bases {bases}" if bases else "for architectures as they are given")
     yield from _files("LFS pointers", found.lfs_pointers, "none: large files are there or not used")
     yield from _files("submodules missing", found.missing_submodules, f"none of {len(found.submodules)}")
@@ -68,6 +139,14 @@ def _lines(found: Probe) -> Iterator[str]:
         yield "verdict: nothing speaks against a single-device build"
     else:
         yield "verdict: cannot be built single-device"
+
+
+def _component(component: Component) -> str:
+    if component.minimum is not None:
+        return f"{component.name} (from sm_{component.minimum} on)"
+    if component.only:
+        return f"{component.name} ({', '.join(f'sm_{number}' for number in component.only)})"
+    return f"{component.name} ({'one C++ file' if component.one_file else 'every GPU'})"
 
 
 def _row(name: str, text: str) -> str:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
 import pytest
+from typer.testing import CliRunner
 
 import trtllm_builder
+from trtllm_builder.cli.app import app
+from trtllm_builder.errors import UsageError
 from trtllm_builder.upstream.catalogue import row_for
 
 SCHEMA = json.loads((Path(trtllm_builder.__file__).parent / "schemas/probe.json").read_text())
@@ -90,3 +95,34 @@ def test_no_checkout_is_one_sentence(tmp_path: Path) -> None:
     assert done.returncode == 4 and done.stdout == ""
     assert "this is not a TensorRT-LLM checkout: scripts/build_wheel.py is missing" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def drift(*arguments: str | Path):  # type: ignore[no-untyped-def]
+    return CliRunner().invoke(app, ["probe", *map(str, arguments)])
+
+
+def test_drift_against_another_checkout(
+    checkout: Path, tmp_path: Path, validate: Callable[[str, object], None]
+) -> None:
+    same = drift(checkout, "--against", checkout)
+    assert same.exit_code == 0 and same.stdout.endswith("nothing that matters changed\n")
+    other = tmp_path / "other"
+    shutil.copytree(checkout, other, ignore=shutil.ignore_patterns("other"))
+    script = other / "scripts/build_wheel.py"
+    script.write_text(script.read_text().replace("--trt_root", "--trt-root\x1b[2J"))
+    done = drift(other, "--against", checkout)
+    assert done.exit_code == 1 and "\x1b" not in done.stdout
+    assert "  gone     --trt_root: --trt_root X" in done.stdout and "2 changes that matter" in done.stdout
+    document = json.loads(drift(other, "--against", checkout, "--json").stdout)
+    validate("drift", document)
+    assert [change["what"] for change in document["changes"]] == ["gone", "new"]
+
+
+def test_drift_against_a_release_and_against_nothing(checkout: Path, validate: Callable[[str, object], None]) -> None:
+    done = drift(checkout, "--against", "release/0.20", "--json")
+    document = json.loads(done.stdout)
+    validate("drift", document)
+    assert done.exit_code == 1 and document["against"]["assumed"]
+    error = drift(checkout, "--against", "nothing").exception
+    assert isinstance(error, UsageError) and "neither a directory nor a release" in error.what
+    assert "0.13-0.18" in str(error.remedy)
