@@ -14,6 +14,7 @@ from typer.exceptions import TyperException
 from trtllm_builder import __version__
 from trtllm_builder.cli import build as build_command
 from trtllm_builder.cli import (
+    compare,
     doctor,
     explain,
     gc,
@@ -46,6 +47,7 @@ app.command("plan")(plan.plan)
 app.command("probe")(probe.probe)
 app.command("releases")(releases.releases)
 app.command("verify")(verify.verify)
+app.command("compare")(compare.compare)
 app.command("doctor")(doctor.doctor)
 app.command("resume")(resume.resume)
 app.command("runs")(runs.runs)

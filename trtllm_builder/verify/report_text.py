@@ -24,36 +24,33 @@ def text_lines(report: Report, *, verbose: bool = False) -> list[str]:
     """Verdict, what it needs, GPU code by library, failed checks with remedies, skipped, passed."""
     lines = [report.wheel, f"{report.verdict.upper()}  ({format_size(report.size)}, sha256 {report.sha256[:16]})", ""]
     for name, value in (*report.needs.rows(), ("held to", report.held_to)):
-        lines += _wrapped(value, f"  {name:<9} ", " " * 12)
+        lines += wrapped(value, f"  {name:<9} ", " " * 12)
     lines += ["", *_matrix(matrix(report.libraries), len(report.libraries))]
     if report.imports:
         lines += [f"  {line}" for line in _smoke(report.imports)]
     for check in report.failed:
-        lines += ["", *_wrapped(f"{'FAILED' if check.fatal else check.severity} {check.fault}", "", "    ")]
-        lines += _wrapped(f"wanted: {check.title}", "    ", "      ")
+        lines += ["", *wrapped(f"{'FAILED' if check.fatal else check.severity} {check.fault}", "", "    ")]
+        lines += wrapped(f"wanted: {check.title}", "    ", "      ")
         for item in _shortened(tuple(map(str, check.evidence[1:])), verbose):
-            lines += _wrapped(item, "    ", "      ")
-        lines += _wrapped(f"-> {check.remedy}", "    ", "       ") if check.remedy else []
+            lines += wrapped(item, "    ", "      ")
+        lines += wrapped(f"-> {check.remedy}", "    ", "       ") if check.remedy else []
     told = [check for check in report.skipped if verbose or check.severity != "info"]
     untold = [check.id for check in report.skipped if check not in told]
     if told or untold:
         lines += [""]
     for line in _skips(told):
-        lines += _wrapped(line, "", "    ")
-    lines += _wrapped(f"not asked, or no such thing: {', '.join(untold)}", "", "    ") if untold else []
+        lines += wrapped(line, "", "    ")
+    lines += wrapped(f"not asked, or no such thing: {', '.join(untold)}", "", "    ") if untold else []
     done = [check for check in report.checks if check.status == "passed"]
-    lines += ["", *_wrapped(f"passed: {', '.join(check.id for check in done) or 'nothing'}", "", "    ")]
+    lines += ["", *wrapped(f"passed: {', '.join(check.id for check in done) or 'nothing'}", "", "    ")]
     if verbose:
         lines += [
-            line
-            for check in done
-            for item in check.evidence
-            for line in _wrapped(f"{check.id}: {item}", "  ", "      ")
+            line for check in done for item in check.evidence for line in wrapped(f"{check.id}: {item}", "  ", "      ")
         ]
     return [clean(line) for line in lines]
 
 
-def _wrapped(text: str, first: str, later: str) -> list[str]:
+def wrapped(text: str, first: str, later: str) -> list[str]:
     """Words are kept whole, so that paths can be copied; line breaks in the text stay."""
     lines = []
     for number, part in enumerate(text.splitlines() or [""]):
@@ -121,7 +118,7 @@ def _listed(row: Row, columns: Sequence[str]) -> list[str]:
     for mark, what in (("code", ""), ("ptx", "PTX "), ("relocatable", "relocatable ")):
         names = [name for name, cell in zip(columns, row.cells, strict=True) if cell and cell.mark == mark]
         kinds += [what + " ".join(name.partition("_")[2] for name in names)] if names else []
-    return _wrapped(f"{row.name}: {'; '.join(kinds)}", "  ", "      ")
+    return wrapped(f"{row.name}: {'; '.join(kinds)}", "  ", "      ")
 
 
 def _short(name: str) -> str:
