@@ -156,7 +156,7 @@ def follow(entry: RunEntry, *, poll: float = _POLL) -> Iterator[Json]:
 
 def replay(event: Json, observer: Observer) -> None:
     """Tell ``observer`` what was told then; an event of a shape that this version does not know is passed over."""
-    with suppress(KeyError, TypeError):
+    with suppress(KeyError, TypeError, ValueError):
         if event["event"] == "run":
             observer.run(str(event["id"]), Path(event["logs"]))
         elif event["event"] == "stage":
@@ -168,6 +168,9 @@ def replay(event: Json, observer: Observer) -> None:
 
 
 def read_progress(event: Json) -> Progress:
-    """The progress in a ``progress`` event. Raises KeyError and TypeError."""
-    known = {field.name for field in fields(Progress)}
-    return Progress(**{name: value for name, value in event["progress"].items() if name in known})
+    """The progress in a ``progress`` event. Raises KeyError, TypeError and ValueError."""
+    told = dict(event["progress"])
+    known = {field.name: told[field.name] for field in fields(Progress) if field.name in told}
+    # JSON knows no tuples.
+    known["running"] = tuple((str(file), float(seconds)) for file, seconds in known.get("running", ()))
+    return Progress(**known)

@@ -143,7 +143,7 @@ def _progress(path: Path) -> Progress | None:
         stream.seek(start_of_last(path, _EVENTS_LOOKED_AT))
         for line in reversed(stream.read().decode("utf-8", errors="replace").splitlines()):
             event = read_event(line)
-            with suppress(KeyError, TypeError):
+            with suppress(KeyError, TypeError, ValueError):
                 if event and event["event"] == "progress":
                     return read_progress(event)
     return None
