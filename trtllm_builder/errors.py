@@ -135,4 +135,5 @@ def error_from_json(document: Mapping[str, Any]) -> BuilderError:
         where=Where(str(where["path"]), int(where["line"]), int(where["column"])) if where else None,
         log=Path(document["log"]) if document["log"] else None,
         others=tuple(error_from_json(other) for other in document["others"]),
+        diagnosis=document.get("diagnosis"),
     )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from pathlib import Path
 
+from trtllm_builder.build.diagnosis.show import build_failure
+from trtllm_builder.build.disk_watch import DiskWatch
 from trtllm_builder.build.edits import find_edits, told
+from trtllm_builder.build.evidence import Jobs, gather, snapshot
 from trtllm_builder.build.journal import Json
 from trtllm_builder.build.progress import Progress
 from trtllm_builder.build.run import Run, file_lost
@@ -24,11 +26,6 @@ from trtllm_builder.upstream.generated import generated_trees
 
 # Where things are kept and how much of them, not what is built.
 _CACHES = ("CCACHE_DIR", "CCACHE_MAXSIZE", "PIP_CACHE_DIR")
-# What the compilers, CMake, ninja, make, pip and Python say when they fail; the first such lines are nearest the cause.
-_TELLING = re.compile(
-    r"(?i:\berror\b ?:|^error\b|fatal error|cmake error|undefined reference|no space left|^make.*\*\*\*|^fatal:)"
-    r"|FAILED:|Killed|^[\w.]*(?:Error|Exception)\b|unrecognized arguments|cannot find -l"
-)
 
 
 def compile_inputs(run: Run) -> dict[str, object]:
@@ -73,20 +70,23 @@ def do_compile(run: Run) -> Json:
     if plan.ccache:
         run_process(["ccache", "--zero-stats"], env=run.environment, timeout=60)
     log = run.log("compile")
-    telling: list[str] = []
+    before, begun_at = snapshot(), log.stat().st_size if log.exists() else 0
+    watch = DiskWatch(workspace.root)
     configured = False
     noted = 0
 
     def on_progress(progress: Progress, line: str | None) -> None:
         nonlocal configured, noted
+        # All that upstream generates is whole before CMake looks at it; ninja may have finished files when it says so.
+        if line and line.startswith("-- Build files have been written to"):
+            run.journal.append("generated", run=run.identifier)
         if progress.phase == "build" and not configured:
             configured = True
-            run.journal.append("generated", run=run.identifier)
             problems = what_did_not_take(workspace.build, plan.options)
             if problems:
                 raise BuildError("; ".join(problems), log=log, remedy="the build was stopped before compiling")
-        if line and len(telling) < 8 and _TELLING.search(line):
-            telling.append(line.strip())
+        if line is None and (note := watch.look(progress)):
+            run.observer.note(note)
         # Written as it happens: a run that is killed has measured too.
         if progress.peak_memory > noted * 1.1:
             noted = progress.peak_memory
@@ -103,12 +103,14 @@ def do_compile(run: Run) -> Json:
         on_progress=on_progress,
     )
     if outcome.returncode != 0:
-        raise BuildError(
-            f"upstream's build_wheel.py {_ending(outcome.returncode)}"
-            + ("; the lines that tell most:\n  " + "\n  ".join(telling) if telling else ""),
-            log=log,
-            remedy="mend the cause and give the same command again: what is compiled stays compiled",
+        evidence = gather(
+            before,
+            returncode=outcome.returncode,
+            peak_memory=outcome.peak_memory,
+            jobs=Jobs(plan.jobs.count, plan.jobs.per_job, plan.jobs.reserve),
+            directories=(workspace.root, Path(run.environment.get("CCACHE_DIR", workspace.root)), Path("/tmp")),  # noqa: S108
         )
+        raise build_failure(log, begun_at, evidence, _ending(outcome.returncode))
     if not configured:
         problems = what_did_not_take(workspace.build, plan.options)
         if problems:
