@@ -84,7 +84,13 @@ def _ptx(libraries: Sequence[Library], expectation: Expectation) -> Check:
     there = frozenset(target for library in libraries for target in library.ptx)
     if expectation.ptx:
         lacking = expectation.ptx - there
-        return judged("ptx", "PTX as wanted", [f"lacks {_names(lacking)}"] if lacking else [], seen=held)
+        return judged(
+            "ptx",
+            "PTX as wanted",
+            [f"lacks {_names(lacking)}"] if lacking else [],
+            seen=held,
+            remedy="Compile with code=compute_NN as well: GPUs of later generations can use nothing else.",
+        )
     return judged(
         "ptx",
         "no PTX where none was wanted",
