@@ -54,13 +54,16 @@ class Privileges:
 @dataclass(frozen=True)
 class Mpi:
     """``manager``: /run/pmix is there. ``launched_by``: a variable that mpirun or srun sets. ``libraries``: what the
-    loader knows of MPI. ``ran``: seconds that ``mpirun -n 1 true`` took, None when it failed, did not come back (then
-    ``why``) or was not asked."""
+    loader knows of MPI. ``initialised``: seconds that MPI_Init took in a process of its own, None when it failed or did
+    not come back (then ``init_why``), or there is no library. ``ran``: the same of ``mpirun -n 1 true``, which is only
+    tried when it matters."""
 
     manager: bool = False
     launched_by: str | None = None
     mpirun: str | None = None
     libraries: tuple[str, ...] = ()
+    initialised: float | None = None
+    init_why: str = ""
     ran: float | None = None
     why: str = ""
 

@@ -18,7 +18,8 @@ from trtllm_builder.host.system import read_system
 from trtllm_builder.process import end_group
 from trtllm_builder.verify.watch import children
 
-LIMIT = 4.0  # seconds
+_LIMIT = 4.0  # seconds
+_LIMIT_WITH_MPIRUN = 5.5  # seconds; mpirun itself gets five
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,11 @@ class Asked:
     root: Path = Path("/")
 
 
-def start(asked: Asked, *, limit: float = LIMIT) -> Gathering:
-    """Begins to ask; ``finish()`` of what it returns has the facts. Meanwhile the caller may do something else."""
+def start(asked: Asked, *, limit: float | None = None) -> Gathering:
+    """Begins to ask; ``finish()`` of what it returns has the facts. Meanwhile the caller may do something else.
+
+    ``limit`` in seconds, four unless given, or five and a half when mpirun is tried.
+    """
     environ, root = asked.environ, asked.root
     questions: dict[str, Callable[[], object]] = {
         "machine": lambda: machine_facts.read_machine(environ, root),
@@ -52,7 +56,7 @@ def start(asked: Asked, *, limit: float = LIMIT) -> Gathering:
         "network": lambda: ask_network(asked.urls, asked.mirrors, environ),
         "commands": lambda: program_facts.find_commands(environ),
     }
-    return Gathering(questions, limit)
+    return Gathering(questions, limit or (_LIMIT_WITH_MPIRUN if asked.try_mpirun else _LIMIT))
 
 
 class Gathering:

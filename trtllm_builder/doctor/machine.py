@@ -35,10 +35,9 @@ def _cpu(machine: Machine) -> Finding:
 def _memory(machine: Machine) -> Finding:
     memory = machine.memory
     told = f"{format_size(memory.allowed)} may be taken now ({memory.allowed_source})"
-    if memory.limits:
-        told += f"; {len(memory.limits)} cgroup limit{'s' * (len(memory.limits) > 1)}, " + ", ".join(
-            f"{limit.source} {format_size(limit.limit)}" for limit in memory.limits
-        )
+    others = [limit for limit in memory.limits if not memory.allowed_source.startswith(limit.source)]
+    if others:
+        told += "; further limits: " + ", ".join(f"{limit.source} {format_size(limit.limit)}" for limit in others)
     if memory.allowed < _JOB:
         return warn("memory", told, "one compiler job can take 6 GiB: build on a larger machine, or with --jobs 1")
     return ok("memory", told)

@@ -7,21 +7,26 @@ import shlex
 from trtllm_builder.doctor.facts import Mpi
 from trtllm_builder.doctor.finding import Finding, ok, warn
 
-_WAITS = (
-    "a multi-device wheel (NVIDIA's own) waits for ever, at import or at first use, since no process manager answers"
-)
-
 
 def mpi_findings(mpi: Mpi, *, container: bool, cure: str) -> list[Finding]:
-    """pmix and mpi. ``cure`` is what to do instead of a multi-device wheel."""
+    """mpi. ``cure`` is what to do instead of a multi-device wheel."""
     have = ", ".join(filter(None, (mpi.mpirun, *mpi.libraries))) or "no MPI"
     if mpi.launched_by:
         return [ok("mpi", f"started by an MPI launcher ({mpi.launched_by} is set); {have}")]
-    if mpi.manager:
-        return [ok("mpi", f"/run/pmix is here; {have}")]
-    if not container:
-        return [ok("mpi", f"no /run/pmix, and no container either; {have}. A single-device wheel needs none of it")]
-    return [warn("mpi", f"no /run/pmix in this container ({have}): {_WAITS}", cure)]
+    if mpi.initialised is not None:
+        return [ok("mpi", f"MPI starts here, in {mpi.initialised:.1f} s ({have})")]
+    if mpi.init_why:
+        told = f"MPI does not start here: MPI_Init was tried, and {mpi.init_why} ({have}; {manager(mpi)})"
+        return [warn("mpi", f"{told}. A multi-device wheel (NVIDIA's own) hangs or fails when it is imported", cure)]
+    if mpi.manager or not container:
+        return [ok("mpi", f"{have}; {manager(mpi)}. A single-device wheel needs none")]
+    told = f"{have}, and {manager(mpi)} in this container: a multi-device wheel (NVIDIA's own) fails or hangs at import"
+    return [warn("mpi", told, cure)]
+
+
+def manager(mpi: Mpi) -> str:
+    """Whether a process manager can be seen."""
+    return "/run/pmix is here" if mpi.manager else "no /run/pmix"
 
 
 def stop_gap(mpi: Mpi, *, root: bool) -> str | None:

@@ -41,16 +41,21 @@ def _round(wanted: Sequence[tuple[str, str]]) -> tuple[Reach, ...]:
     for thread in threads:
         thread.join(max(0.0, until - time.monotonic()))
     late = f"no answer within {_LIMIT:g} s"
-    return tuple(
-        found.get(index, Reach(what, urlsplit(url).hostname or "", None, late))
-        for index, (what, url) in enumerate(wanted)
-    )
+    return tuple(found.get(index, Reach(what, _host(url), None, late)) for index, (what, url) in enumerate(wanted))
+
+
+def _host(url: str) -> str:
+    """The name alone: a URL may carry credentials."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _connect(what: str, url: str) -> Reach:
-    parts = urlsplit(url)
-    host, began = parts.hostname or "", time.monotonic()
+    host, began = _host(url), time.monotonic()
     try:
+        parts = urlsplit(url)
         port = parts.port or _PORTS.get(parts.scheme, 443)
         socket.create_connection((host, port), timeout=_LIMIT).close()
     except (OSError, ValueError) as error:

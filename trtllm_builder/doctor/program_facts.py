@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from trtllm_builder.doctor.facts import Command, CompileCache, CudaToolkit, Mpi, Program
@@ -21,34 +22,54 @@ _LIMIT = 3.5  # seconds for one program
 _MPIRUN_LIMIT = 5.0  # seconds
 # What mpirun, srun and hydra set in the processes they start.
 _RANKS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "PMI_ID", "SLURM_PROCID")
+# What importing a multi-device wheel does first.
+_INITIALISE = (
+    "import ctypes, sys; mpi = ctypes.CDLL(sys.argv[1]); sys.exit(mpi.MPI_Init(None, None) or mpi.MPI_Finalize())"
+)
 _KERNEL = "__global__ void set(int* value)\n{\n    *value = 1;\n}\n"
 
 
 def read_mpi(environ: Mapping[str, str], root: Path = Path("/"), *, try_mpirun: bool = False) -> Mpi:
-    """Process manager, launcher and libraries; ``mpirun -n 1 true`` only when asked for."""
+    """Process manager, launcher and libraries; whether MPI starts; ``mpirun -n 1 true`` only when asked for."""
     found = programs("mpirun", environ)
     mpirun = str(found[0]) if found else None
-    ran, why = _try_mpirun(mpirun, environ) if mpirun and try_mpirun else (None, "")
+    libraries = sorted(name for name in loader_knows(environ) if name.startswith(("libmpi.so.", "libpmix.so.")))
+    library = next((name for name in libraries if name.startswith("libmpi.so.")), None)
+    with (
+        tempfile.TemporaryDirectory(prefix="doctor-", ignore_cleanup_errors=True) as place,
+        ThreadPoolExecutor() as both,
+    ):
+        # Open MPI keeps its sessions in TMPDIR, and leaves them there when it is ended.
+        world = {**environ, "TMPDIR": place}
+        as_root = ["--allow-run-as-root"] if os.geteuid() == 0 else []
+        launch = [mpirun, "-n", "1", *as_root, "true"] if mpirun and try_mpirun else []
+        start = [sys.executable, "-I", "-S", "-c", _INITIALISE, library] if library else []
+        first, second = both.submit(_timed, start, world, _LIMIT), both.submit(_timed, launch, world, _MPIRUN_LIMIT)
+        (initialised, init_why), (ran, why) = first.result(), second.result()
     return Mpi(
         manager=(root / "run/pmix").exists(),
         launched_by=next((name for name in _RANKS if name in environ), None),
         mpirun=mpirun,
-        libraries=tuple(name for name in loader_knows(environ) if name.startswith(("libmpi.so", "libpmix.so"))),
+        libraries=tuple(libraries),
+        initialised=initialised,
+        init_why=init_why,
         ran=ran,
         why=why,
     )
 
 
-def _try_mpirun(mpirun: str, environ: Mapping[str, str]) -> tuple[float | None, str]:
-    root = ["--allow-run-as-root"] if os.geteuid() == 0 else []
+def _timed(argv: list[str], environ: Mapping[str, str], limit: float) -> tuple[float | None, str]:
+    """Seconds that it took, or why it is None; nothing for an empty ``argv``."""
+    if not argv:
+        return None, ""
     began = time.monotonic()
     try:
-        done = run([mpirun, "-n", "1", *root, "true"], env=environ, timeout=_MPIRUN_LIMIT)
+        done = run(argv, env=environ, timeout=limit)
     except OSError as error:
         return None, error.strerror or str(error)
     if done.timed_out:
-        return None, f"it did not come back within {_MPIRUN_LIMIT:g} s"
-    return (time.monotonic() - began, "") if done.ok else (None, done.last_line)
+        return None, f"it did not come back within {limit:g} s"
+    return (round(time.monotonic() - began, 3), "") if done.ok else (None, done.last_line)
 
 
 def loader_knows(environ: Mapping[str, str]) -> frozenset[str]:

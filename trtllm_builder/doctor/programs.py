@@ -18,16 +18,16 @@ def prerequisite_findings(system: System, interpreter: Interpreter | None, serie
             found.append(fail(one.name, f"{one.found} does not tell its version: it may be broken", one.remedy))
         else:
             found.append(ok(one.name, f"{one.name} {one.version} at {one.found}"))
-    if interpreter is None:
+    if interpreter is None and series != "host":
         found.append(fail("python", f"no Python {series} runs here", python_remedy(series)))
-    elif not interpreter.fit:
+    elif interpreter is not None and not interpreter.fit:
         lacks = "venv" if not interpreter.has_venv else "headers (Python.h)"
         found.append(
             fail(
                 "python", f"{interpreter.path} ({interpreter.version}) lacks {lacks}", python_remedy(interpreter.series)
             )
         )
-    else:
+    elif interpreter is not None:
         found.append(ok("python", f"Python {interpreter.version} at {interpreter.path}, with venv and headers"))
     return found
 

@@ -7,7 +7,7 @@ import re
 from trtllm_builder.doctor.facts import Facts, Graphics
 from trtllm_builder.doctor.finding import Finding, fail, ok, warn
 from trtllm_builder.doctor.graphics import GIVE_GPU, cuda_of, devices
-from trtllm_builder.doctor.mpi import stop_gap
+from trtllm_builder.doctor.mpi import manager, stop_gap
 from trtllm_builder.doctor.wheels import GpuCode, WheelFacts
 from trtllm_builder.host.gpu import driver_runs
 from trtllm_builder.host.system import python_remedy
@@ -124,17 +124,14 @@ def _mpi(wheel: WheelFacts, facts: Facts, cure: str) -> Finding:
     mpi, what = facts.mpi, f"it is a multi-device wheel ({', '.join(wheel.mpi)})"
     if mpi is None:
         return warn("wheel-mpi", f"{what}, and MPI here did not answer in time", f"take a single-device wheel: {cure}")
-    if mpi.launched_by or mpi.manager:
-        return ok("wheel-mpi", f"{what}, and a process manager answers here")
+    if mpi.launched_by:
+        return ok("wheel-mpi", f"{what}, and an MPI launcher started this ({mpi.launched_by})")
+    if mpi.initialised is not None:
+        return ok("wheel-mpi", f"{what}, and MPI starts here, in {mpi.initialised:.1f} s")
     linked = next((name for name in wheel.mpi if name.startswith("libmpi")), None)
     if linked and not mpi.libraries and mpi.mpirun is None:
         return fail("wheel-mpi", f"{what}, and there is no MPI here: {linked} cannot be opened", cure)
-    container = facts.system is not None and facts.system.container not in (None, "wsl2")
-    if not container:
-        return warn(
-            "wheel-mpi", f"{what}: it starts here only if MPI does", f"if its import hangs, take another: {cure}"
-        )
-    hangs = f"{what}: without /run/pmix in this container it waits for ever, at import or at first use"
+    hangs = f"{what}, and MPI does not start here ({mpi.init_why or manager(mpi)}): it hangs at import or at first use"
     root = facts.privileges is not None and facts.privileges.user == 0
     command = stop_gap(mpi, root=root)
     if command:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -45,7 +46,8 @@ class WheelFacts:
     python: str | None = None
 
     def to_json(self) -> dict[str, object]:
-        return asdict(self)
+        shown: dict[str, object] = json.loads(json.dumps(asdict(self)))
+        return shown
 
 
 def read_wheel_facts(found: Audit, environ: Mapping[str, str]) -> WheelFacts:

@@ -77,7 +77,15 @@ def _uv_commands(
 def _pip_commands(
     interpreter: Path, wheel: Path, directory: Path, env: Mapping[str, str], extra: Sequence[str]
 ) -> list[list[str | Path]]:
-    install: list[str | Path] = ["install", "--no-input", "--disable-pip-version-check", "--quiet", *extra, wheel]
+    install: list[str | Path] = [
+        "install",
+        "--compile",
+        "--no-input",
+        "--disable-pip-version-check",
+        "--quiet",
+        *extra,
+        wheel,
+    ]
     python = directory / "bin" / "python"
     found = run([interpreter, "-I", "-m", "pip", "--version"], env=env, timeout=60)
     match = re.match(r"pip (\d+)\.(\d+)", found.stdout)

@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from trtllm_builder.host.driver import ask_driver
 from trtllm_builder.text import clean
+from trtllm_builder.verify.capability import runs_on
 from trtllm_builder.verify.capture import Capture
 from trtllm_builder.verify.diagnose import (
     Diagnosis,
@@ -47,22 +48,24 @@ def exercise(
     stall: float,
     deadline: float,
     host: Mapping[str, str] | None = None,
+    targets: Collection[str] | None = None,
 ) -> Smoke:
     """The test after the installation: ``python`` runs in the environment, ``place`` is a directory for its files.
 
     It runs in restricted mode as far as the host allows (restrict_child.py), and where there is no driver with the
-    stubs of it that a toolkit of ``host``, the caller's environment, has.
+    stubs of it that a toolkit of ``host``, the caller's environment, has. A kernel is launched where there is a GPU;
+    with ``targets`` (``sm_89``), what the wheel is meant for, only on a GPU that runs one of them.
     """
     for part in ("empty", "stacks"):
         (place / part).mkdir()
-    gpu, environ = _find_gpu(python, place, environ, host or {})
+    gpu, environ, launch = _find_gpu(python, place, environ, host or {}, targets)
     output, said = Capture(_KEPT_OUTPUT), Capture(_KEPT_PROGRESS)
     task = {
         "progress": said.writer,
         "modules": list(modules),
         "build_info": build_info,
         "answer": {"model": answer.model, "prompt": answer.prompt} if answer else None,
-        "launch": gpu.driver == "real" and bool(gpu.devices),
+        "launch": launch,
     }
     (place / "task.json").write_text(json.dumps(task))
     with adopting():
@@ -131,23 +134,30 @@ def exercise(
 
 
 def _find_gpu(
-    python: Path, place: Path, environ: Mapping[str, str], host: Mapping[str, str]
-) -> tuple[GpuUse, Mapping[str, str]]:
-    """What there is of a driver, and the environment in which the tested code will find it."""
+    python: Path, place: Path, environ: Mapping[str, str], host: Mapping[str, str], targets: Collection[str] | None
+) -> tuple[GpuUse, Mapping[str, str], bool]:
+    """What there is of a driver, the environment in which the tested code will find it, and whether to launch."""
     found = ask_driver(python, environ, timeout=_DRIVER_LIMIT)
     if not found.library and (directories := driver_directories(host)):
         environ = _with_libraries(environ, *directories)
         found = ask_driver(python, environ, timeout=_DRIVER_LIMIT)
+    devices = tuple(f"{gpu.name} ({gpu.compute})" for gpu in found.devices)
+    if devices:
+        # The first is the one that is used.
+        number = int((found.devices[0].compute or "0").replace(".", ""))
+        if targets is not None and not any(runs_on(target, number) for target in targets):
+            why = f"it is not made for the GPU of this machine, {devices[0]}"
+            return GpuUse("real", found.cuda, devices, why=clean(why)), environ, False
+        why = "the wheel has no kernel that can be launched by itself (bindings.launch)"
+        return GpuUse("real", found.cuda, devices, why=why), environ, True
     if found.library:
-        devices = tuple(f"{gpu.name} ({gpu.compute})" for gpu in found.devices)
-        why = found.error if not devices else "the wheel has no kernel that can be launched by itself (bindings.launch)"
-        return GpuUse("stubs" if found.stub else "real", found.cuda, devices, why=clean(why)), environ
+        return GpuUse("stubs" if found.stub else "real", found.cuda, why=clean(found.error)), environ, False
     stubs = find_stubs(host)
     if stubs is None:
-        return GpuUse("none", why="there is no driver here, and no toolkit with stubs of it"), environ
+        return GpuUse("none", why="there is no driver here, and no toolkit with stubs of it"), environ, False
     link_stubs(stubs, place / "stubs")
     why = f"there is no GPU here: the toolkit's stubs of the driver served ({stubs})"
-    return GpuUse("stubs", why=why), _with_libraries(environ, str(place / "stubs"))
+    return GpuUse("stubs", why=why), _with_libraries(environ, str(place / "stubs")), False
 
 
 def _with_libraries(environ: Mapping[str, str], *directories: str) -> dict[str, str]:
@@ -158,7 +168,7 @@ def _with_libraries(environ: Mapping[str, str], *directories: str) -> dict[str, 
 
 def _launched(gpu: GpuUse, told: Progress) -> GpuUse:
     if told.launched is None:
-        return gpu
+        return replace(gpu, why="its kernel did not run") if told.phase == "launch" else gpu
     return replace(gpu, launched=clean(told.launched), launch_seconds=told.launch_seconds, why="")
 
 

@@ -6,7 +6,7 @@ It finds faults, not malice: the wheel's code runs in the process that reports, 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +35,7 @@ def smoke(
     child_environ: Mapping[str, str] | None = None,
     stall: float = 20.0,
     host: Mapping[str, str] | None = None,
+    targets: Collection[str] | None = None,
     extra_pip_args: Sequence[str] = (),
 ) -> Smoke:
     """Installs ``wheel`` in a fresh environment of ``interpreter`` below ``directory`` (removed again) and tries it.
@@ -43,7 +44,8 @@ def smoke(
     TMPDIR are private and everything else is clean. ``deadline`` is the ceiling in seconds for each of import, answer,
     launch and exit; ``stall`` seconds without CPU and I/O are a hang. ``build_info`` reads
     BuildInfo.ENABLE_MULTI_DEVICE. ``host`` is the caller's environment, in which the driver is looked for, or
-    a toolkit's stubs of it. Never raises for what the wheel does; HostError when the interpreter cannot be run.
+    a toolkit's stubs of it. With ``targets`` (``sm_89``) a kernel is launched only on a GPU that runs one of them.
+    Never raises for what the wheel does; HostError when the interpreter cannot be run.
     """
     directory.mkdir(parents=True, exist_ok=True)
     # Resolved, since the tested process runs elsewhere; the interpreter is not, for it may be a venv's link.
@@ -69,6 +71,7 @@ def smoke(
                 stall=stall,
                 deadline=deadline,
                 host=host,
+                targets=targets,
             )
         else:
             output = shown(made.output, place)
