@@ -12,6 +12,7 @@ import typer
 if TYPE_CHECKING:
     from trtllm_builder.patching.results import PatchPlan
     from trtllm_builder.patching.sets import PatchSet
+    from trtllm_builder.upstream.audit.model import MpiAudit
 
 app = typer.Typer(no_args_is_help=True, help="Patch sets: what each would change in a checkout, and changing it.")
 
@@ -96,6 +97,69 @@ def apply(
     with interruptible():
         result = sets.apply(plan, tree)
     _show(result.plan, "apply", as_json, diff)
+
+
+@app.command()
+def audit(
+    target: Annotated[
+        Path, typer.Argument(metavar="DIR|WHEEL", exists=True, help="A checkout, a site-packages directory or a wheel.")
+    ],
+    names: Names = [],  # noqa: B006
+    patch_dir: Dirs = [],  # noqa: B006
+    facts: Facts = [],  # noqa: B006
+    multi_device: Annotated[
+        bool | None,
+        typer.Option(
+            "--multi-device/--single-device",
+            help="What ENABLE_MULTI_DEVICE is; without this, 0, or for a wheel whether its libraries need libmpi.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Will `import`, `LLM(...)` or `trtllm-serve` touch MPI, and which set closes it? Exit 5 when something stays open
+    (7 for a wheel)."""
+    from trtllm_builder.errors import PatchError, VerifyError
+    from trtllm_builder.patching.mpi_audit import audit_tree, audit_wheel
+
+    sets = _sets(names, patch_dir)
+    if target.is_dir():
+        found = audit_tree(target, sets, _facts(facts), bool(multi_device))
+    else:
+        found = audit_wheel(target, sets, multi_device)
+    if as_json:
+        _echo_json({"command": "audit", "target": str(target), **found.to_json()})
+    else:
+        _show_audit(found)
+    remedy = "the list says where, and how one gets there"
+    if target.is_dir() and found.open:
+        raise PatchError("no patch set closes every way to MPI here", remedy=remedy)
+    if not target.is_dir() and not found.free:
+        raise VerifyError("this wheel would touch MPI, or that could not be ruled out", remedy=remedy)
+
+
+def _show_audit(found: MpiAudit) -> None:
+    from trtllm_builder.text import clean
+
+    named = {"import": "import tensorrt_llm", "LLM": "LLM(...) on one GPU", "serve": "trtllm-serve serve"}
+    for entry in found.entries:
+        typer.echo(f"{named[entry.entry]}: {entry.verdict} ({entry.modules} modules)")
+        for touch in entry.touches:
+            closed = f"; closed by {touch.closed_by}" if touch.closed_by else "; NOT closed by a shipped set"
+            typer.echo(clean(f"    {touch.place} {touch.what} ({touch.standing.word}){closed}"))
+            if touch.condition:
+                typer.echo(clean(f"        under: {touch.condition}"))
+            if touch.trail:
+                typer.echo(clean(f"        by way of {' > '.join(map(str, touch.trail[-5:]))}"))
+        for unknown in entry.unknown:
+            typer.echo(clean(f"    {unknown.place} unknown shape: {unknown.what}"))
+    if found.guarded:
+        typer.echo("does not run:")
+    for guarded in found.guarded:
+        typer.echo(clean(f"    {guarded.place} {guarded.what}, guarded by: {guarded.condition}"))
+    for note in found.notes:
+        typer.echo(clean(f"note: {note}"))
+    for assumption in found.assumptions:
+        typer.echo(clean(f"assumed: {assumption}"))
 
 
 def _plan(tree: Path, names: list[str], patch_dir: list[Path], facts: list[str]) -> PatchPlan:

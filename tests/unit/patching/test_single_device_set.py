@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from trtllm_builder.errors import PatchError
+from trtllm_builder.patching.mpi_audit import audit_tree
 from trtllm_builder.patching.sets import PatchPlan, apply, check, load_set, set_dirs
 from trtllm_builder.patching.tree import Tree
 from trtllm_builder.patching.write import write_all
@@ -347,6 +348,17 @@ def test_with_0_neither_import_nor_first_answer_touches_mpi(tree: Path) -> None:
     assert after.stderr == ""
     assert after.stdout == ("0 0 1 0\nNone b ['g']\nSingleProcessComm\nanswer 0 False\nFalse\n")
     assert (tree / "requirements.txt").read_text() == "numpy<2\ntorch\n"
+
+
+def test_the_audit_sees_what_the_run_showed_and_that_the_set_closes_all_of_it(tree: Path) -> None:
+    before = audit_tree(tree, [load_set("single-device", set_dirs())], {}, multi_device=False)
+    assert before.entry("import").verdict == "touches MPI"
+    assert before.entry("LLM").verdict == "touches MPI"
+    assert any(touch.place.file.endswith("llmapi/mpi_session.py") for touch in before.entry("LLM").touches)
+    assert not before.open, [touch for one in before.entries for touch in one.touches if not touch.closed_by]
+    apply(planned(tree), tree)
+    after = audit_tree(tree, [], {}, multi_device=False)
+    assert after.free, after
 
 
 def test_with_1_all_is_as_before(tree: Path) -> None:

@@ -1,0 +1,80 @@
+"""The MPI audit of a checkout or a wheel, each place with the shipped patch set that closes it.
+
+Whether a set closes a place is not claimed by the set: the audit is made again over what the set would leave.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from trtllm_builder.binary.elf import ElfError, read_elf
+from trtllm_builder.binary.stream import Stream
+from trtllm_builder.binary.wheel import WheelError, read_wheel
+from trtllm_builder.errors import BuilderError, UsageError
+from trtllm_builder.patching.read import PatchSet
+from trtllm_builder.patching.sets import check
+from trtllm_builder.upstream.audit.audit import audit, with_closings
+from trtllm_builder.upstream.audit.frame import Facts
+from trtllm_builder.upstream.audit.model import MpiAudit
+from trtllm_builder.upstream.audit.package import PACKAGE, Package
+from trtllm_builder.upstream.tree import Tree
+
+
+def audit_tree(tree: Path, sets: Sequence[PatchSet], facts: Mapping[str, str], multi_device: bool) -> MpiAudit:
+    """The package in a checkout, or in a site-packages directory. Raises UsageError when there is none."""
+    if not (tree / PACKAGE / "__init__.py").is_file():
+        raise UsageError(
+            f"{tree} has no {PACKAGE}/__init__.py", remedy="give a TensorRT-LLM checkout, a site-packages, or a wheel"
+        )
+    files = Tree(tree)
+    assumed = Facts(multi_device=multi_device)
+    found = audit(Package.of_tree(files), assumed)
+    if found.free or multi_device:
+        return found
+    after: dict[str, MpiAudit] = {}
+    notes = []
+    for one in sets:
+        try:
+            changes = check([one], tree, facts).changes
+        except BuilderError as error:
+            notes.append(f"the patch set {one.name} does not fit here: {error.what}")
+            continue
+        changed = {change.path: change.after for change in changes if change.path.endswith(".py")}
+        if any(path.startswith(f"{PACKAGE}/") for path in changed):
+            after[one.name] = audit(Package.of_tree(files, changed), assumed)
+    closed = with_closings(found, after)
+    return replace(closed, notes=(*closed.notes, *notes))
+
+
+def audit_wheel(wheel: Path, sets: Sequence[PatchSet], multi_device: bool | None) -> MpiAudit:
+    """The package in a wheel. With ``multi_device`` None, a wheel whose libraries need libmpi is taken for one of many
+    devices, since what a compiled BuildInfo says can only be asked by running it.
+
+    Raises UsageError for what is no wheel with this package in it.
+    """
+    linked: list[str] = []
+
+    def visit(name: str, stream: Stream) -> None:
+        with suppress(ElfError):
+            linked.extend(needed for needed in read_elf(stream).needed if needed.startswith("libmpi"))
+
+    try:
+        read = read_wheel(
+            wheel, visit=visit if multi_device is None else None, keep=lambda name: name.endswith(".py")
+        )  # fmt: skip
+    except (WheelError, OSError) as error:
+        raise UsageError(f"{wheel} cannot be read as a wheel: {error}", remedy="give a .whl file") from error
+    with tempfile.TemporaryDirectory(prefix="audit-") as directory:
+        root = Path(directory)
+        for name, text in read.texts.items():
+            path = root / name
+            if name.startswith(f"{PACKAGE}/") and ".." not in path.parts:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding="utf-8", errors="surrogateescape")
+        # A wheel has no such file, and the set wants to take mpi4py out of it.
+        (root / "requirements.txt").write_text("mpi4py\n")
+        return audit_tree(root, sets, {}, bool(linked) if multi_device is None else multi_device)

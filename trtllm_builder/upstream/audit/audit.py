@@ -1,0 +1,188 @@
+"""The MPI audit: the ways from ``import``, ``LLM(...)`` and ``trtllm-serve`` followed over a package's Python files.
+
+Names, conditions and calls are followed with abstract values (:mod:`values`): a condition that ENABLE_MULTI_DEVICE, the
+platform or a constant decides has one branch; any other has both, and what lies in them is possible, not certain. An
+object that is not known may be of every class that was instantiated on the way. What cannot be followed (a computed
+import, ``exec``, a file that is not Python) is told as unknown.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from trtllm_builder.upstream.audit.attributes import instance
+from trtllm_builder.upstream.audit.calls import instantiate
+from trtllm_builder.upstream.audit.frame import Facts, Frame
+from trtllm_builder.upstream.audit.functions import any_method
+from trtllm_builder.upstream.audit.machine import Machine
+from trtllm_builder.upstream.audit.model import ENTRIES, Entry, EntryAudit, MpiAudit, Place, Standing, Touch, Verdict
+from trtllm_builder.upstream.audit.package import PACKAGE, Package
+from trtllm_builder.upstream.audit.statements import execute
+from trtllm_builder.upstream.audit.values import UNKNOWN, Class, Const, Function, Nothing, Value, one
+
+_ONE_GPU = {"world_size": 1, "model_world_size": 1, "tp_size": 1, "gpus_per_node": 1}
+"""Parameters of the executor's factory on one GPU."""
+
+
+def audit(package: Package, facts: Facts | None = None) -> MpiAudit:
+    """Follow every entry that the package has."""
+    facts = facts or Facts()
+    machine = Machine(package, facts)
+    machine.execute = lambda body, frame: execute(machine, body, frame)
+    entries: list[EntryAudit] = []
+    worst: Verdict = "free of MPI"
+    for entry in ENTRIES:
+        touches_before, unknown_before = set(machine.touches), set(machine.unknown)
+        found = _enter(machine, entry)
+        machine.settle(lambda owner, name, trail: any_method(machine, owner, name, trail))
+        touches = _sorted(touch for key, touch in machine.touches.items() if key not in touches_before)
+        unknown = tuple(
+            sorted(
+                (one_unknown for place, one_unknown in machine.unknown.items() if place not in unknown_before),
+                key=lambda one_unknown: (one_unknown.place.file, one_unknown.place.line),
+            )
+        )
+        worst = _worse(worst, _verdict(touches, bool(unknown)))
+        verdict: Verdict = worst if found else "absent"
+        entries.append(EntryAudit(entry, verdict, touches, unknown, len(machine.modules)))
+    return MpiAudit(
+        entries=tuple(entries),
+        guarded=tuple(sorted(machine.guarded.values(), key=lambda guard: (guard.place.file, guard.place.line))),
+        assumptions=facts.assumptions(),
+        notes=tuple(f"{path}: {why}" for path, why in sorted(package.notes.items())),
+    )
+
+
+def with_closings(found: MpiAudit, after: Mapping[str, MpiAudit]) -> MpiAudit:
+    """The same answer, each place with the first patch set after which it no longer reaches MPI."""
+    left = {name: _places(one_audit) for name, one_audit in after.items()}
+
+    def closed(touch: Touch) -> Touch:
+        name = next((name for name, places in left.items() if (touch.place.file, touch.what) not in places), None)
+        return replace(touch, closed_by=name)
+
+    entries = tuple(replace(entry, touches=tuple(closed(one) for one in entry.touches)) for entry in found.entries)
+    return replace(found, entries=entries)
+
+
+def _places(found: MpiAudit) -> set[tuple[str, str]]:
+    return {(touch.place.file, touch.what) for entry in found.entries for touch in entry.touches}
+
+
+def _sorted(touches: Iterator[Touch]) -> tuple[Touch, ...]:
+    return tuple(sorted(touches, key=lambda touch: (touch.standing, touch.place.file, touch.place.line)))
+
+
+_ORDER: tuple[Verdict, ...] = ("free of MPI", "unknown", "touches MPI where mpi4py is installed", "touches MPI")
+
+
+def _verdict(touches: tuple[Touch, ...], unknown: bool) -> Verdict:
+    standings = {touch.standing for touch in touches}
+    if Standing.CERTAIN in standings:
+        return "touches MPI"
+    if Standing.INSTALLED in standings:
+        return "touches MPI where mpi4py is installed"
+    return "unknown" if unknown or standings else "free of MPI"
+
+
+def _worse(first: Verdict, second: Verdict) -> Verdict:
+    return max(first, second, key=_ORDER.index)
+
+
+def _enter(machine: Machine, entry: Entry) -> bool:
+    """Begin with an entry; False when the package has no such thing."""
+    if entry == "import":
+        return machine.want(PACKAGE, Standing.CERTAIN, ())
+    if entry == "LLM":
+        return _enter_llm(machine)
+    return _enter_serve(machine)
+
+
+def _enter_llm(machine: Machine) -> bool:
+    """``LLM(model)``, ``generate`` on it, and the executor's factory as it is called for one GPU."""
+    found = False
+    for path in sorted(machine.package.paths):
+        if path.startswith(f"{PACKAGE}/executor") or path == f"{PACKAGE}/llmapi/llm.py":
+            for name, owner in _classes(machine, path):
+                if name == "LLM" or (name.endswith("LLM") and path.endswith("llmapi/llm.py")):
+                    found = True
+                    _start(machine, owner)
+                elif name == "GenerationExecutor":
+                    found = True
+                    _method(machine, owner, "create", one(owner))
+    return found
+
+
+def _start(machine: Machine, owner: Class) -> None:
+    frame = owner.home
+    instantiate(machine, owner, owner.node, [UNKNOWN], [], frame)
+    for name in ("generate", "generate_async", "shutdown"):
+        _method(machine, owner, name, one(instance(machine, owner, frame)))
+
+
+def _enter_serve(machine: Machine) -> bool:
+    path = f"{PACKAGE}/commands/serve.py"
+    frame = _frame(machine, path)
+    if frame is None:
+        return False
+    for name in ("serve", "launch_server"):
+        for atom in frame.names.get(name, ()):
+            if isinstance(atom, Function):
+                _run(machine, atom, {}, frame)
+    return True
+
+
+def _frame(machine: Machine, path: str) -> Frame | None:
+    module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    if not machine.want(module, Standing.CERTAIN, (Place(path, 1),)):
+        return None
+    return machine.frame_of(module, Standing.CERTAIN, (Place(path, 1),))
+
+
+def _classes(machine: Machine, path: str) -> list[tuple[str, Class]]:
+    frame = _frame(machine, path)
+    if frame is None:
+        return []
+    return [
+        (name, atom)
+        for name, value in list(frame.names.items())
+        for atom in value
+        if isinstance(atom, Class) and atom.home is frame
+    ]
+
+
+def _method(machine: Machine, owner: Class, name: str, receiver: Value) -> None:
+    for atom in machine.class_names.get(owner.node, {}).get(name, ()):
+        if isinstance(atom, Function) and not isinstance(atom.node, ast.Lambda):
+            first = (
+                {} if atom.kind == "static" else {atom.node.args.args[0].arg: receiver} if atom.node.args.args else {}
+            )
+            _run(machine, atom, first, owner.home)
+
+
+def _run(machine: Machine, function: Function, given: dict[str, Value], frame: Frame) -> None:
+    """With what a caller on one GPU gives: defaults, and sizes of one."""
+    spec = function.node.args
+    names = [argument.arg for argument in (*spec.posonlyargs, *spec.args)]
+    defaults: dict[str, ast.expr | None] = dict(
+        zip(names[len(names) - len(spec.defaults) :], spec.defaults, strict=True)
+    )
+    defaults |= {argument.arg: value for argument, value in zip(spec.kwonlyargs, spec.kw_defaults, strict=True)}
+    values: dict[str, Value] = {}
+    for name in (*names, *(argument.arg for argument in spec.kwonlyargs)):
+        default = defaults.get(name)
+        if name in given:
+            values[name] = given[name]
+        elif name in _ONE_GPU:
+            values[name] = one(Const(_ONE_GPU[name]))
+        elif isinstance(default, ast.Constant) and isinstance(default.value, (bool, int, float, str, type(None))):
+            values[name] = one(Const(default.value))
+        else:
+            values[name] = UNKNOWN
+    if spec.vararg is not None:
+        values[spec.vararg.arg] = UNKNOWN
+    if spec.kwarg is not None:
+        values[spec.kwarg.arg] = one(Nothing())
+    machine.run(function, values, frame, function.node)

@@ -1,0 +1,239 @@
+"""Expressions over abstract values: what a condition decides, and which functions are called with what."""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from trtllm_builder.upstream.audit.attributes import attribute
+from trtllm_builder.upstream.audit.calls import call
+from trtllm_builder.upstream.audit.frame import Frame
+from trtllm_builder.upstream.audit.machine import Machine, without_absent
+from trtllm_builder.upstream.audit.values import (
+    UNKNOWN,
+    Absent,
+    Const,
+    External,
+    Function,
+    Module,
+    Mpi,
+    Value,
+    is_none,
+    join,
+    one,
+    truth,
+)
+
+_COMPARED: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+}
+
+
+def evaluate(machine: Machine, node: ast.expr, frame: Frame) -> Value:
+    """What the expression may stand for; calls in it are followed."""
+    handler = _HANDLERS.get(type(node))
+    if handler is not None:
+        return handler(machine, node, frame)
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.expr):
+            evaluate(machine, child, frame)
+    return UNKNOWN
+
+
+def decide(machine: Machine, node: ast.expr, frame: Frame) -> bool | None:
+    """Whether the condition holds; None when that cannot be known."""
+    return truth(machine.resolved(evaluate(machine, node, frame), frame))
+
+
+def _constant(machine: Machine, node: ast.Constant, frame: Frame) -> Value:
+    value = node.value
+    return one(Const(value)) if value is None or isinstance(value, (bool, int, float, str)) else UNKNOWN
+
+
+def _name(machine: Machine, node: ast.Name, frame: Frame) -> Value:
+    value = _found(machine, node.id, frame)
+    absent = next((atom for atom in value if isinstance(atom, Absent)), None)
+    if absent is None:
+        return value
+    if len(value) == 1:
+        machine.touch(frame, node, f"uses {node.id}, which is only there when {absent.name} was imported")
+    return without_absent(value)
+
+
+def _found(machine: Machine, name: str, frame: Frame) -> Value:
+    here: Frame | None = frame if name not in frame.shared else frame.root
+    while here is not None:
+        if name in here.names:
+            return machine.resolved(here.names[name], frame)
+        here = here.outer
+    if name == "TYPE_CHECKING":
+        return one(Const(False))
+    if name == "__name__":
+        return one(Const(frame.module))
+    return one(External(f"builtins.{name}"))
+
+
+def _attribute(machine: Machine, node: ast.Attribute, frame: Frame) -> Value:
+    return attribute(machine, evaluate(machine, node.value, frame), node.attr, frame, node)
+
+
+def _bool(machine: Machine, node: ast.BoolOp, frame: Frame) -> Value:
+    """``and`` and ``or``: what stands behind a decided operand does not run, behind an undecided one it may."""
+    ends_on = isinstance(node.op, ast.Or)
+    seen: list[Value] = []
+    undecided = 0
+    try:
+        for operand in node.values:
+            value = machine.resolved(evaluate(machine, operand, frame), frame)
+            answer = truth(value)
+            if answer is ends_on:
+                return join(*seen, value)
+            if answer is None or operand is node.values[-1]:
+                seen.append(value)
+            if answer is None:
+                undecided += 1
+                frame.conditions.append(_text(operand))
+        return join(*seen)
+    finally:
+        del frame.conditions[len(frame.conditions) - undecided :]
+
+
+def _not(machine: Machine, node: ast.UnaryOp, frame: Frame) -> Value:
+    value = machine.resolved(evaluate(machine, node.operand, frame), frame)
+    answer = truth(value)
+    return one(Const(not answer)) if isinstance(node.op, ast.Not) and answer is not None else UNKNOWN
+
+
+def _compare(machine: Machine, node: ast.Compare, frame: Frame) -> Value:
+    left = machine.resolved(evaluate(machine, node.left, frame), frame)
+    rights = [machine.resolved(evaluate(machine, operand, frame), frame) for operand in node.comparators]
+    if len(rights) != 1:
+        return UNKNOWN
+    test, right = node.ops[0], rights[0]
+    if isinstance(test, (ast.Is, ast.IsNot)):
+        answer = is_none(left) if is_none(right) else is_none(right) if is_none(left) else None
+        # "x is None" is false for what is no None; "None is x" the same.
+        return UNKNOWN if answer is None else one(Const(answer is isinstance(test, ast.Is)))
+    if isinstance(test, (ast.In, ast.NotIn)):
+        clean = {External("os.environ")} == right and _clean(machine, left)
+        return one(Const(isinstance(test, ast.NotIn))) if clean else UNKNOWN
+    compare = _COMPARED.get(type(test))
+    if compare is None or len(left) != 1 or len(right) != 1:
+        return UNKNOWN
+    (one_left,), (one_right,) = left, right
+    if not isinstance(one_left, Const) or not isinstance(one_right, Const):
+        return UNKNOWN
+    try:
+        return one(Const(bool(compare(one_left.value, one_right.value))))
+    except TypeError:
+        return UNKNOWN
+
+
+def _clean(machine: Machine, name: Value) -> bool:
+    return all(isinstance(atom, Const) and str(atom.value).startswith(machine.facts.clean_environment) for atom in name)
+
+
+def _if(machine: Machine, node: ast.IfExp, frame: Frame) -> Value:
+    answer = decide(machine, node.test, frame)
+    if answer is not None:
+        return evaluate(machine, node.body if answer else node.orelse, frame)
+    frame.conditions.append(_text(node.test))
+    try:
+        return join(evaluate(machine, node.body, frame), evaluate(machine, node.orelse, frame))
+    finally:
+        frame.conditions.pop()
+
+
+def _call(machine: Machine, node: ast.Call, frame: Frame) -> Value:
+    callee = evaluate(machine, node.func, frame)
+    positional = [evaluate(machine, argument, frame) for argument in node.args]
+    keywords = [(keyword.arg, evaluate(machine, keyword.value, frame)) for keyword in node.keywords]
+    return call(machine, callee, node, positional, keywords, frame)
+
+
+def _lambda(machine: Machine, node: ast.Lambda, frame: Frame) -> Value:
+    return one(Function("lambda", node, frame, frame.owner))
+
+
+def _text_of_parts(machine: Machine, node: ast.JoinedStr, frame: Frame) -> Value:
+    """An f-string: a constant when all its parts are."""
+    parts: list[str] = []
+    for part in node.values:
+        if isinstance(part, ast.FormattedValue):
+            value = machine.resolved(evaluate(machine, part.value, frame), frame)
+            atom = next(iter(value)) if len(value) == 1 else None
+            if not isinstance(atom, Const) or part.format_spec is not None or part.conversion != -1:
+                return UNKNOWN
+            parts.append(str(atom.value))
+        elif isinstance(part, ast.Constant):
+            parts.append(str(part.value))
+    return one(Const("".join(parts)))
+
+
+def _comprehension(machine: Machine, node: ast.expr, frame: Frame) -> Value:
+    """Its parts run with names of their own; how often is not known."""
+    saved = dict(frame.names)
+    for generator in node.generators:  # type: ignore[attr-defined]
+        evaluate(machine, generator.iter, frame)
+        for target in ast.walk(generator.target):
+            if isinstance(target, ast.Name):
+                frame.names[target.id] = UNKNOWN
+        for condition in generator.ifs:
+            evaluate(machine, condition, frame)
+    for part in ("elt", "key", "value"):
+        if hasattr(node, part):
+            evaluate(machine, getattr(node, part), frame)
+    frame.names.clear()
+    frame.names.update(saved)
+    return UNKNOWN
+
+
+def _assigned(machine: Machine, node: ast.NamedExpr, frame: Frame) -> Value:
+    value = evaluate(machine, node.value, frame)
+    frame.names[node.target.id] = value
+    return value
+
+
+def _subscript(machine: Machine, node: ast.Subscript, frame: Frame) -> Value:
+    """``sys.modules["..."]`` of the package is that module; anything else is unknown."""
+    value = machine.resolved(evaluate(machine, node.value, frame), frame)
+    index = machine.resolved(evaluate(machine, node.slice, frame), frame)
+    if value == {External("sys.modules")} and len(index) == 1:
+        (atom,) = index
+        if isinstance(atom, Const) and machine.package.file_of(str(atom.value)) is not None:
+            return one(Module(str(atom.value)))
+    if any(isinstance(atom, Mpi) for atom in value):
+        return frozenset(atom for atom in value if isinstance(atom, Mpi))
+    return UNKNOWN
+
+
+def _text(node: ast.expr) -> str:
+    text = ast.unparse(node)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+_HANDLERS: dict[type[ast.expr], Callable[[Machine, Any, Frame], Value]] = {
+    ast.Constant: _constant,
+    ast.Name: _name,
+    ast.Attribute: _attribute,
+    ast.BoolOp: _bool,
+    ast.UnaryOp: _not,
+    ast.Compare: _compare,
+    ast.IfExp: _if,
+    ast.Call: _call,
+    ast.Lambda: _lambda,
+    ast.JoinedStr: _text_of_parts,
+    ast.ListComp: _comprehension,
+    ast.SetComp: _comprehension,
+    ast.GeneratorExp: _comprehension,
+    ast.DictComp: _comprehension,
+    ast.NamedExpr: _assigned,
+    ast.Subscript: _subscript,
+}

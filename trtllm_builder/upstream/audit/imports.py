@@ -1,0 +1,94 @@
+"""Import statements: what runs because of them, and what their names stand for."""
+
+from __future__ import annotations
+
+import ast
+
+from trtllm_builder.upstream.audit.attributes import external
+from trtllm_builder.upstream.audit.frame import Frame
+from trtllm_builder.upstream.audit.machine import Machine
+from trtllm_builder.upstream.audit.model import Standing
+from trtllm_builder.upstream.audit.package import PACKAGE
+from trtllm_builder.upstream.audit.values import External, Late, Module, Mpi, one
+
+
+def bind_import(machine: Machine, node: ast.Import, frame: Frame) -> None:
+    """``import a.b`` and ``import a.b as c``."""
+    for alias in node.names:
+        first = alias.name.split(".")[0]
+        name = alias.asname or first
+        whole = alias.name if alias.asname else first
+        if first == "mpi4py":
+            machine.touch(frame, node, f"imports {alias.name}", installed=frame.tried > 0)
+            frame.names[name] = one(Mpi(whole, frame.tried > 0))
+        elif first == PACKAGE:
+            _want(machine, alias.name, node, frame)
+            known = machine.package.file_of(whole) is not None
+            frame.names[name] = one(Module(whole) if known else External(whole))
+        else:
+            frame.names[name] = one(External(whole))
+
+
+def bind_import_from(machine: Machine, node: ast.ImportFrom, frame: Frame) -> None:
+    """``from a import b``, relative ones and stars included."""
+    base = absolute(node, frame, machine)
+    first = base.split(".")[0]
+    for alias in node.names:
+        name = alias.asname or alias.name
+        if first == "mpi4py":
+            machine.touch(frame, node, f"imports {alias.name} from {base}", installed=frame.tried > 0)
+            if alias.name == "*":
+                machine.strange(frame.place(node), "takes all names of mpi4py")
+            else:
+                frame.names[name] = one(Mpi(f"{base}.{alias.name}".removeprefix("mpi4py."), frame.tried > 0))
+        elif first != PACKAGE:
+            frame.names[name] = one(external(machine, f"{base}.{alias.name}"))
+        elif alias.name == "*":
+            _star(machine, base, node, frame)
+        else:
+            within = _want(machine, base, node, frame)
+            _want(machine, f"{base}.{alias.name}", node, frame)
+            # What BuildInfo says is a fact, whatever file it stands in.
+            late = within and not base.endswith("BuildInfo")
+            frame.names[name] = one(Late(base, alias.name) if late else external(machine, f"{base}.{alias.name}"))
+
+
+def absolute(node: ast.ImportFrom, frame: Frame, machine: Machine) -> str:
+    """The dotted module that the statement takes from; one level too many leads nowhere."""
+    if not node.level:
+        return node.module or ""
+    path = machine.package.file_of(frame.module) or ""
+    parts = frame.module.split(".")
+    up = node.level - 1 if path.endswith("/__init__.py") else node.level
+    kept = parts[: len(parts) - up] if up < len(parts) else []
+    return ".".join([*kept, *([node.module] if node.module else [])])
+
+
+def _want(machine: Machine, module: str, node: ast.stmt, frame: Frame) -> bool:
+    standing = frame.standing
+    if frame.tried:
+        standing = max(standing, Standing.INSTALLED)
+    if frame.conditions:
+        standing = Standing.POSSIBLE
+    return machine.want(module, standing, (*frame.trail, frame.place(node)))
+
+
+def _star(machine: Machine, base: str, node: ast.stmt, frame: Frame) -> None:
+    """All public names of a module; of one that is no Python file nothing is known, which is no harm by itself."""
+    if not _want(machine, base, node, frame):
+        return
+    found = machine.frame_of(base, frame.standing, (*frame.trail, frame.place(node)))
+    for name in list(found.names) if found is not None else ():
+        if not name.startswith(("_", "(")):
+            frame.names[name] = one(Late(base, name))
+
+
+def would_import_mpi(node: ast.AST) -> tuple[str, ...]:
+    """The names that this node would bind to something of mpi4py, if it is an import of it."""
+    if isinstance(node, ast.Import):
+        return tuple(
+            alias.asname or alias.name.split(".")[0] for alias in node.names if alias.name.split(".")[0] == "mpi4py"
+        )
+    if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "mpi4py" and not node.level:
+        return tuple(alias.asname or alias.name for alias in node.names)
+    return ()

@@ -1,0 +1,272 @@
+"""Statements over abstract values: what runs, what is bound, which branch is dead."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from typing import Any
+
+from trtllm_builder.upstream.audit.attributes import attribute
+from trtllm_builder.upstream.audit.calls import call, call_at
+from trtllm_builder.upstream.audit.definitions import define_class, define_function
+from trtllm_builder.upstream.audit.expressions import decide, evaluate
+from trtllm_builder.upstream.audit.frame import Frame
+from trtllm_builder.upstream.audit.imports import bind_import, bind_import_from, would_import_mpi
+from trtllm_builder.upstream.audit.machine import Machine
+from trtllm_builder.upstream.audit.values import (
+    UNKNOWN,
+    Absent,
+    Class,
+    Const,
+    Instance,
+    Module,
+    Value,
+    join,
+    one,
+)
+
+_CATCHES_IMPORT = ("ImportError", "ModuleNotFoundError", "Exception", "BaseException")
+
+
+def execute(machine: Machine, body: list[ast.stmt], frame: Frame) -> bool:
+    """Follow the statements; False when none of them lets the next one after the block run."""
+    for statement in body:
+        handler = _HANDLERS.get(type(statement))
+        if handler is None:
+            for child in ast.iter_child_nodes(statement):
+                if isinstance(child, ast.expr):
+                    evaluate(machine, child, frame)
+        elif handler(machine, statement, frame) is False:
+            return False
+    return True
+
+
+def _if(machine: Machine, node: ast.If, frame: Frame) -> bool:
+    answer = decide(machine, node.test, frame)
+    if answer is not None:
+        dead = node.orelse if answer else node.body
+        _dead(machine, dead, node, answer, frame)
+        return execute(machine, node.body if answer else node.orelse, frame)
+    condition = ast.unparse(node.test)
+    frame.conditions.append(condition if len(condition) <= 80 else condition[:77] + "...")
+    try:
+        return _either(machine, frame, [node.body, node.orelse])
+    finally:
+        frame.conditions.pop()
+
+
+def _dead(machine: Machine, body: list[ast.stmt], node: ast.If, answer: bool, frame: Frame) -> None:
+    """What the branch would have imported from mpi4py is guarded, and its names are absent."""
+    condition = ast.unparse(node.test)[:80]
+    for statement in body:
+        for inner in ast.walk(statement):
+            names = would_import_mpi(inner)
+            if names:
+                machine.guard(frame, inner, "imports mpi4py", f"{'not ' if answer else ''}{condition}")
+                for name in names:
+                    frame.names.setdefault(name, one(Absent(f"mpi4py's {name}")))
+
+
+def _either(machine: Machine, frame: Frame, bodies: list[list[ast.stmt]]) -> bool:
+    """Follow each body from here; afterwards a name may be what any of those that go on made of it."""
+    before = dict(frame.names)
+    after: list[dict[str, Value]] = []
+    for body in bodies:
+        frame.names.clear()
+        frame.names.update(before)
+        if execute(machine, body, frame):
+            after.append(dict(frame.names))
+    _merge(frame, after or [before])
+    return bool(after)
+
+
+def _merge(frame: Frame, states: list[dict[str, Value]]) -> None:
+    merged: dict[str, Value] = {}
+    for name in {name: None for state in states for name in state}:
+        merged[name] = join(*(state[name] for state in states if name in state))
+    frame.names.clear()
+    frame.names.update(merged)
+
+
+def _try(machine: Machine, node: ast.Try, frame: Frame) -> bool:
+    catches = any(_catches(handler.type) for handler in node.handlers)
+    before = dict(frame.names)
+    frame.tried += catches
+    try:
+        through = execute(machine, node.body, frame)
+    finally:
+        frame.tried -= catches
+    if through:
+        through = execute(machine, node.orelse, frame)
+    states = [dict(frame.names)] if through else []
+    for handler in node.handlers:
+        # It runs when the body failed somewhere: with the names of before or of after.
+        _merge(frame, [before, dict(frame.names)])
+        if handler.name:
+            frame.names[handler.name] = UNKNOWN
+        frame.conditions.append(f"except {ast.unparse(handler.type) if handler.type else ''}".strip())
+        try:
+            if execute(machine, handler.body, frame):
+                states.append(dict(frame.names))
+        finally:
+            frame.conditions.pop()
+    _merge(frame, states or [before])
+    return execute(machine, node.finalbody, frame) and bool(states)
+
+
+def _catches(kind: ast.expr | None) -> bool:
+    if kind is None:
+        return True
+    kinds = kind.elts if isinstance(kind, ast.Tuple) else [kind]
+    return any(isinstance(one_kind, ast.Name) and one_kind.id in _CATCHES_IMPORT for one_kind in kinds)
+
+
+def _loop(machine: Machine, node: ast.For | ast.AsyncFor | ast.While, frame: Frame) -> bool:
+    before = dict(frame.names)
+    answer: bool | None = None
+    if isinstance(node, ast.While):
+        answer = decide(machine, node.test, frame)
+    else:
+        evaluate(machine, node.iter, frame)
+        bind(machine, node.target, UNKNOWN, frame)
+    outside, frame.jumps = frame.jumps, []
+    through = execute(machine, node.body, frame) if answer is not False else True
+    after = [before, *frame.jumps, *([dict(frame.names)] if through else [])]
+    frame.jumps = outside
+    _merge(frame, after)
+    execute(machine, node.orelse, frame)
+    return True
+
+
+def _jump(machine: Machine, node: ast.stmt, frame: Frame) -> bool:
+    frame.jumps.append(dict(frame.names))
+    return False
+
+
+def _with(machine: Machine, node: ast.With | ast.AsyncWith, frame: Frame) -> bool:
+    suppressed = 0
+    for item in node.items:
+        value = machine.resolved(evaluate(machine, item.context_expr, frame), frame)
+        entered = UNKNOWN
+        for atom in value:
+            if isinstance(atom, Instance):
+                for name in ("__enter__", "__exit__"):
+                    for callee in attribute(machine, one(atom), name, frame, node):
+                        found = call(machine, one(callee), call_at(node), [], [], frame)
+                        entered = found if name == "__enter__" else entered
+        if item.optional_vars is not None:
+            bind(machine, item.optional_vars, entered, frame)
+        suppressed += _suppresses(item.context_expr)
+    frame.tried += suppressed
+    try:
+        return execute(machine, node.body, frame)
+    finally:
+        frame.tried -= suppressed
+
+
+def _suppresses(node: ast.expr) -> bool:
+    if not isinstance(node, ast.Call) or ast.unparse(node.func) not in ("suppress", "contextlib.suppress"):
+        return False
+    return any(_catches(argument) for argument in node.args)
+
+
+def _assign(machine: Machine, node: ast.Assign, frame: Frame) -> None:
+    value = evaluate(machine, node.value, frame)
+    for target in node.targets:
+        if (
+            isinstance(target, (ast.Tuple, ast.List))
+            and isinstance(node.value, (ast.Tuple, ast.List))
+            and len(target.elts) == len(node.value.elts)
+        ):
+            for part, given in zip(target.elts, node.value.elts, strict=True):
+                bind(machine, part, evaluate(machine, given, frame), frame)
+        else:
+            bind(machine, target, value, frame)
+
+
+def _annotated(machine: Machine, node: ast.AnnAssign, frame: Frame) -> None:
+    if node.value is not None:
+        bind(machine, node.target, evaluate(machine, node.value, frame), frame)
+
+
+def _augmented(machine: Machine, node: ast.AugAssign, frame: Frame) -> None:
+    evaluate(machine, node.value, frame)
+    bind(machine, node.target, UNKNOWN, frame)
+
+
+def bind(machine: Machine, target: ast.expr, value: Value, frame: Frame) -> None:
+    """Give a name, an attribute or a part of something its value."""
+    if isinstance(target, ast.Name):
+        if target.id in frame.shared:
+            names = frame.root.names
+            names[target.id] = join(names.get(target.id, frozenset()), value)
+        else:
+            frame.names[target.id] = value
+    elif isinstance(target, ast.Attribute):
+        for atom in machine.resolved(evaluate(machine, target.value, frame), frame):
+            if isinstance(atom, (Instance, Class)):
+                owner = (atom.of if isinstance(atom, Instance) else atom).node
+                machine.attributes[(owner, target.attr)] = join(
+                    machine.attributes.get((owner, target.attr), frozenset()), value
+                )
+            elif isinstance(atom, Module) and atom.name in machine.modules:
+                names = machine.modules[atom.name].names
+                names[target.attr] = join(names.get(target.attr, frozenset()), value)
+    elif isinstance(target, (ast.Tuple, ast.List)):
+        for part in target.elts:
+            bind(machine, part, UNKNOWN, frame)
+    elif isinstance(target, ast.Starred):
+        bind(machine, target.value, UNKNOWN, frame)
+    else:
+        evaluate(machine, target, frame)
+
+
+def _return(machine: Machine, node: ast.Return, frame: Frame) -> bool:
+    frame.results.append(one(Const(None)) if node.value is None else evaluate(machine, node.value, frame))
+    return False
+
+
+def _raise(machine: Machine, node: ast.Raise, frame: Frame) -> bool:
+    if node.exc is not None:
+        evaluate(machine, node.exc, frame)
+    return False
+
+
+def _global(machine: Machine, node: ast.Global | ast.Nonlocal, frame: Frame) -> None:
+    if isinstance(node, ast.Global):
+        frame.shared |= set(node.names)
+
+
+def _match(machine: Machine, node: Any, frame: Frame) -> bool:
+    evaluate(machine, node.subject, frame)
+    frame.conditions.append(f"match {ast.unparse(node.subject)[:60]}")
+    try:
+        return _either(machine, frame, [*(case.body for case in node.cases), []])
+    finally:
+        frame.conditions.pop()
+
+
+_HANDLERS: dict[type[ast.stmt], Callable[[Machine, Any, Frame], bool | None]] = {
+    ast.If: _if,
+    ast.Try: _try,
+    ast.For: _loop,
+    ast.AsyncFor: _loop,
+    ast.While: _loop,
+    ast.Break: _jump,
+    ast.Continue: _jump,
+    ast.With: _with,
+    ast.AsyncWith: _with,
+    ast.FunctionDef: define_function,
+    ast.AsyncFunctionDef: define_function,
+    ast.ClassDef: define_class,
+    ast.Assign: _assign,
+    ast.AnnAssign: _annotated,
+    ast.AugAssign: _augmented,
+    ast.Return: _return,
+    ast.Raise: _raise,
+    ast.Global: _global,
+    ast.Nonlocal: _global,
+    ast.Match: _match,
+    ast.Import: bind_import,
+    ast.ImportFrom: bind_import_from,
+}
