@@ -115,12 +115,13 @@ def attempt(tmp_path: Path, make_wheel: Callable[..., Path]) -> Try:
     """Unpacks a toy wheel into an environment made by hand and exercises it."""
 
     def run(
-        members: dict[str, str] | None = None,
+        members: Mapping[str, str | bytes] | None = None,
         *,
         answer: Answer | None = ASK,
         stall: float = 20.0,
         deadline: float = 30.0,
         build_info: bool = True,
+        host: Mapping[str, str] | None = None,
     ) -> Smoke:
         env = tmp_path / "env"
         site = env / "lib" / f"python{sysconfig.get_python_version()}" / "site-packages"
@@ -139,6 +140,7 @@ def attempt(tmp_path: Path, make_wheel: Callable[..., Path]) -> Try:
             environ=private_environment(tmp_path),
             stall=stall,
             deadline=deadline,
+            host=host,
         )
 
     return run

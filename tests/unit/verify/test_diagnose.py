@@ -25,6 +25,13 @@ SAID = [
     ("ERROR: No matching distribution found for tensorrt~=10.13", "dependency-missing", "tensorrt~=10.13"),
     ("BrokenProcessPool: A process in the process pool was terminated abruptly", "worker-died", "worker"),
     ("ModuleNotFoundError: No module named 'torch'", "module-missing", "torch"),
+    ("ImportError: x.so: undefined symbol: cublasLtMatmulPreferenceCreate", "undefined-symbol", "cublasLtMatmul"),
+    ("ImportError: libcudnn.so.9: cannot open shared object file", "library-missing", "libcudnn.so.9"),
+    ("RuntimeError: Found no NVIDIA driver on your system.", "no-driver", "driver"),
+    ("error: cudaErrorStubLibrary: CUDA driver is a stub library", "no-driver", "driver"),
+    ("RuntimeError: no CUDA-capable device is detected", "no-device", "no GPU"),
+    ("error: the provided PTX was compiled with an unsupported toolchain.", "ptx-too-new", "PTX"),
+    ("error: cudaErrorNoKernelImageForDevice: no kernel image is available", "no-kernel-image", "GPU"),
 ]  # fmt: skip
 
 
@@ -34,6 +41,13 @@ def test_what_people_reported(text: str, id: str, named: str) -> None:
     assert found.id == id
     assert named in found.what
     assert found.remedy
+
+
+def test_a_driver_that_is_not_there_is_not_too_old() -> None:
+    text = "cudaErrorInsufficientDriver: CUDA driver version is insufficient for CUDA runtime version"
+    assert diagnose_failure("launch", text).id == "driver-too-old"
+    found = diagnose_failure("import", text, driver=False)
+    assert found.id == "no-driver" and "--gpus all" in found.remedy
 
 
 def test_unknown_failures_show_their_last_line() -> None:
