@@ -52,7 +52,7 @@ def nothing(name: str) -> bool:
     return False
 
 
-def read_elf(stream: Stream, *, watch: Callable[[str], bool] = nothing, keep: int = 32 << 20) -> Elf:
+def read_elf(stream: Stream, *, watch: Callable[[str], bool] = nothing, keep: int = 24 << 20) -> Elf:
     """Reads a binary file. About ``keep`` bytes of dynamic symbols are kept, beyond that only those for whose name
     ``watch`` is true. Raises ElfError when it is not a sound 64-bit little-endian ELF file.
     """

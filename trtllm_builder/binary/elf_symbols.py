@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from trtllm_builder.binary.elf_tables import ElfError, Section, Tables, whole
+from trtllm_builder.binary.elf_tables import ElfError, Section, Tables
 
 _SYM = struct.Struct("<IBBHQQ")
 _VERNEED, _VERNAUX = struct.Struct("<HHIII"), struct.Struct("<IHHII")
@@ -18,7 +18,7 @@ _SHT_SYMTAB, _SHT_DYNSYM = 2, 11
 _SHT_GNU_VERDEF, _SHT_GNU_VERNEED, _SHT_GNU_VERSYM = 0x6FFFFFFD, 0x6FFFFFFE, 0x6FFFFFFF
 _STT_FUNC = 2
 _BLOCK = 40_000  # symbols unpacked at a time
-_SYMBOLS = 1_000_000  # libtorch_cpu.so has 75,765
+_SYMBOLS = 500_000  # libtorch_cpu.so has 75,765
 _WATCHED = 10_000
 _RECORD = 256  # what following a link costs, in bytes of the budget: time rather than memory
 OBJECT = 150  # bytes a symbol takes in memory beside its name
@@ -52,14 +52,15 @@ def dynamic_symbols(tables: Tables, versions: Versions, watch: Callable[[str], b
     if table is None:
         return kept
     versym = tables.of_type(_SHT_GNU_VERSYM)
-    indices = [row[0] for row in struct.iter_unpack("<H", whole(tables.content(versym), 2))] if versym else []
+    indices = tables.content(versym, 0, min(versym.size, 2 * (table.size // _SYM.size))) if versym else b""
     for number, name, info, section in _symbols(tables, table):
         binding = info >> 4
         if not name or binding == 0:  # the null symbol, sections, local names
             continue
         # The top bit of a version index hides the symbol from linkers; it is not part of the number.
-        known = versions.get(indices[number] & 0x7FFF, ("", "")) if number < len(indices) else ("", "")
-        keep -= len(name) + OBJECT
+        index = int.from_bytes(indices[2 * number : 2 * number + 2], "little") & 0x7FFF
+        known = versions.get(index, ("", ""))
+        keep -= OBJECT + len(name) * (1 if name.isascii() else 4)
         if keep < 0:
             watched += watch(name)
             if watched > _WATCHED or not watch(name):
@@ -113,7 +114,7 @@ def _rows(tables: Tables, table: Section) -> Iterator[tuple[int, str, int, int, 
     for start in range(0, table.size, _BLOCK * _SYM.size):
         block = tables.content(table, start, min(_BLOCK * _SYM.size, table.size - start))
         for name, info, other, section, _, _ in _SYM.iter_unpack(block):
-            yield number, tables.string(strings, name) if name else "", info, section, other
+            yield number, tables.passing(strings, name) if name else "", info, section, other
             number += 1
 
 

@@ -14,9 +14,11 @@ from trtllm_builder.binary.stream import Stream
 _EHDR = struct.Struct("<16sHHIQQQIHHHHHH")
 _SHDR = struct.Struct("<IIQQQQIIQQ")
 _SHT_NOBITS = 8
-_SECTIONS = 50_000
-_TABLE = 32 << 20  # libtorch_cpu.so's dynamic names take 5 MiB
+_SECTIONS = 20_000
+_TABLE = 24 << 20  # libtorch_cpu.so's dynamic names take 5 MiB
 _ALL = 256 << 20
+_STRINGS = 8 << 20
+_OBJECT = 50  # bytes a string takes beside its characters
 
 
 class ElfError(ValueError):
@@ -36,12 +38,13 @@ class Section:
 
 
 class Tables:
-    """A file's header and sections. Raises ElfError; the file may cost a few times its size, 256 MiB at most."""
+    """A file's header and sections. Raises ElfError. At most 256 MiB are read, and 8 MiB of strings kept."""
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
         self.size = stream.seek(0, 2)
         self.budget = min(_ALL, (16 << 20) + 8 * self.size)
+        self.room = _STRINGS
         header = self.at(0, _EHDR.size, "the ELF header")
         ident, self.kind, self.machine, _, _, _, offset, _, _, _, _, entry, count, names = _EHDR.unpack(header)
         if ident[:4] != b"\x7fELF":
@@ -82,6 +85,15 @@ class Tables:
         return next((section for section in self.sections if section.type == kind), None)
 
     def string(self, strings: bytes, offset: int) -> str:
+        """A string that will be kept."""
+        text = self.passing(strings, offset)
+        self.room -= len(text) + _OBJECT
+        if self.room < 0:
+            raise ElfError(f"its names take more than {_STRINGS >> 20} MiB")
+        return text
+
+    def passing(self, strings: bytes, offset: int) -> str:
+        """A string that is looked at."""
         end = strings.find(b"\0", offset)
         if offset >= len(strings) or end < 0:
             raise ElfError(f"a name at {offset} goes beyond its string table of {len(strings)} bytes")

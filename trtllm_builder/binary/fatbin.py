@@ -56,7 +56,7 @@ ENTRY = struct.Struct("<HHIQIIHHIIIQQQ")
 _KINDS: dict[int, Kind] = {1: "ptx", 2: "cubin", 8: "lto"}
 _LZ4, _ZSTD, _SPECIFIC, _FAMILY = 0x2000, 0x8000, 0x100000, 0x200000
 # libcublasLt has 5,666; the bound keeps a crafted file from filling memory.
-MAX_ENTRIES = 250_000
+MAX_ENTRIES = 100_000
 
 
 class FatbinError(ValueError):
@@ -98,14 +98,11 @@ def read_fatbin(data: Source, start: int = 0, end: int | None = None) -> Iterato
     limit = walk.size if end is None else end
     if not 0 <= start <= limit <= walk.size:
         raise FatbinError("the section lies outside the file", start)
-    offset, count = start, 0
+    offset = start
     while (offset := walk.skip_padding(offset, limit)) < limit:
         body, frame_end = walk.frame(offset, limit)
         while body < frame_end:
             entry, body = walk.entry(body, frame_end)
-            count += 1
-            if count > MAX_ENTRIES:
-                raise FatbinError(f"more than {MAX_ENTRIES} entries", body)
             yield entry
         offset = frame_end
 
@@ -114,6 +111,12 @@ class _Walk:
     def __init__(self, data: Source) -> None:
         self.data = data
         self.size = len(data) if isinstance(data, _BUFFERS) else data.seek(0, 2)
+        self.headers = 0
+
+    def count(self, offset: int) -> None:
+        self.headers += 1
+        if self.headers > MAX_ENTRIES:
+            raise FatbinError(f"more than {MAX_ENTRIES} frames and entries", offset)
 
     def at(self, offset: int, size: int) -> bytes:
         return bytes_at(self.data, offset, size)
@@ -130,6 +133,7 @@ class _Walk:
         return limit
 
     def frame(self, offset: int, limit: int) -> tuple[int, int]:
+        self.count(offset)
         head = self.at(offset, min(FRAME.size, limit - offset))
         if len(head) < FRAME.size:
             raise FatbinError("a frame header is cut off", offset)
@@ -143,6 +147,7 @@ class _Walk:
         return offset + header, offset + header + size
 
     def entry(self, offset: int, limit: int) -> tuple[Entry, int]:
+        self.count(offset)
         head = self.at(offset, min(ENTRY.size, limit - offset))
         if len(head) < ENTRY.size:
             raise FatbinError("an entry header is cut off", offset)

@@ -31,7 +31,7 @@ class Limits:
     ratio_from: int = 64 << 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Member:
     """A file in the archive, sizes in bytes; ``sha256`` (hexadecimal) is empty when it could not be read.
 
@@ -66,18 +66,18 @@ class Pass:
     def read(self, entries: Sequence[Entry], findings: Findings) -> tuple[str, list[tuple[Member, Digests]]]:
         """The archive's own sha256, and every member with its digests, none of which means it could not be read."""
         jobs = [_Job(entry, allowed, kept) for entry, allowed, kept in self.plan(entries)]
-        with ThreadPoolExecutor(min(_WORKERS, len(os.sched_getaffinity(0)))) as pool:
-            # The largest first: begun last, one of them would run on alone.
-            started = [pool.submit(self.run, job) for job in sorted(jobs, key=lambda job: -job.entry.size)]
+        # The largest first: begun last, one of them would run on alone.
+        todo = iter(sorted(jobs, key=lambda job: -job.entry.size))
+        workers = min(_WORKERS, len(os.sched_getaffinity(0)))
+        with ThreadPoolExecutor(workers) as pool:
             whole = pool.submit(self.whole)
+            started = [pool.submit(self.run_all, todo) for _ in range(workers)]
             try:
+                sha256 = whole.result()
                 for one in started:
                     one.result()
-                sha256 = whole.result()
-            except BaseException:
+            finally:
                 self.stopped = True
-                pool.shutdown(cancel_futures=True)
-                raise
         for job in jobs:
             for kind, what in job.findings:
                 findings.add(kind, job.entry.name, what)
@@ -106,6 +106,12 @@ class Pass:
             digest.update(data)
             at += len(data)
         return digest.hexdigest()
+
+    def run_all(self, todo: Iterator[_Job]) -> None:
+        for job in todo:
+            if self.stopped:
+                break
+            self.run(job)
 
     def run(self, job: _Job) -> None:
         entry = job.entry
@@ -153,7 +159,7 @@ class Pass:
             self.visit(entry.name, replay or memory)
 
 
-@dataclass
+@dataclass(slots=True)
 class _Job:
     """A member, and what is found out about it. ``allowed`` and ``size`` are bytes."""
 

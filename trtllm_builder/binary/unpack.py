@@ -11,6 +11,7 @@ import os
 import zlib
 from bisect import bisect_right
 from collections.abc import Iterator
+from copy import copy
 
 _PACKED = 64 << 10
 _PIECE = 1 << 20
@@ -36,8 +37,8 @@ class Unpacking:
         self.state = zlib.decompressobj(-zlib.MAX_WBITS)
 
     def copy(self) -> Unpacking:
-        twin = Unpacking(self.descriptor, self.at, self.end - self.at, self.method)
-        twin.offset, twin.state = self.offset, self.state.copy()
+        twin = copy(self)
+        twin.state = self.state.copy()
         return twin
 
     def next(self) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trtllm_builder.binary.findings import Findings
 
@@ -29,7 +29,7 @@ class WheelError(ValueError):
     """A file that cannot be read as a zip archive; the message is a sentence."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A member as the central directory states it; ``start`` is where its packed bytes begin."""
 
@@ -174,7 +174,7 @@ def _located(descriptor: int, entries: list[Entry], limit: int, findings: Findin
         elif entry.header > free:
             findings.add("hidden", entry.name, f"{entry.header - free} bytes before it belong to no member")
         start = _local(descriptor, entry, limit, findings)
-        located[index] = Entry(**{**entry.__dict__, "start": start})
+        located[index] = replace(entry, start=start)
         end = start + entry.packed
         if start and end <= limit and entry.flags & _DESCRIPTOR:
             end += _descriptor(descriptor, entry, end, findings)
