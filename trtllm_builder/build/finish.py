@@ -18,15 +18,14 @@ from trtllm_builder.repro.wheel_writer import normalise
 from trtllm_builder.units import format_size
 from trtllm_builder.verify.aside import keep_aside
 from trtllm_builder.verify.audit import audit
+from trtllm_builder.verify.auditwheel import find_auditwheel
 from trtllm_builder.verify.environment import installer_environment
-from trtllm_builder.verify.expect import Expectation
+from trtllm_builder.verify.expect import from_plan
 from trtllm_builder.verify.report import Report
-from trtllm_builder.verify.smoke import Answer, smoke
+from trtllm_builder.verify.smoke import smoke
 from trtllm_builder.verify.verdict import make_report
 
 RECORD_SCHEMA = 1
-# GPU code must be in upstream's main library, whatever the others hold.
-_KERNELS = ("libtensorrt_llm.so",)
 
 
 def normalise_inputs(run: Run) -> dict[str, object]:
@@ -70,35 +69,22 @@ def do_verify(run: Run) -> Json:
     # What a killed run left of its environments.
     shutil.rmtree(run.workspace.smoke, ignore_errors=True)
     wheel = Path(run.results["normalise"]["wheel"])
-    wanted = run.plan.verification
-    options = {option.name: option.value for option in run.plan.options}
-    series = "".join(run.plan.python_version.split(".")[:2])
-    expectation = Expectation(
-        required=tuple(frozenset(group) for group in wanted.targets.required),
-        allowed=frozenset(wanted.targets.allowed),
-        libraries=_KERNELS,
-        single_device=options.get("ENABLE_MULTI_DEVICE") == "0",
-        max_size=wanted.max_size,
-        version=run.results["patch"]["version"],
-        python_tag=f"cp{series}",
-        build_paths=(str(run.workspace.root),),
-        reason=wanted.targets.reason,
-    )
+    expectation = from_plan(run.plan.to_json(), version=run.results["patch"]["version"], origin="the plan")
     cuobjdump = run.results["tools"]["paths"].get("cuobjdump")
     seen = audit(
         wheel,
         expectation,
         cuobjdump=Path(cuobjdump) if cuobjdump else None,
+        auditwheel=find_auditwheel(run.environment),
         scratch=run.workspace.temporary,
         environ=run.environment,
     )
-    answer = Answer(wanted.model, wanted.prompt, wanted.expect) if wanted.model and wanted.prompt else None
     tried = smoke(
         wheel,
         Path(run.plan.python.value),
         directory=run.workspace.smoke,
-        deadline=wanted.import_deadline,
-        answer=answer,
+        deadline=expectation.import_deadline,
+        answer=expectation.answer,
         environ=installer_environment(run.environment),
         host={**run.material.request.environ, "CUDA_HOME": run.environment.get("CUDA_HOME", "")},
         # Building for another machine's GPU is no fault.
@@ -113,7 +99,13 @@ def do_verify(run: Run) -> Json:
         )
     for check in report.failed:
         run.observer.note(f"{check.id}: {check.fault}")
+    _write(_page(wheel), report.html())
     return {"report": report.to_json(), "lines": report.lines()}
+
+
+def _page(wheel: Path) -> Path:
+    """The report for a browser, beside the wheel."""
+    return wheel.with_name(f"{wheel.name}.report.html")
 
 
 def _keep_aside(run: Run, wheel: Path, report: Report) -> Path:
@@ -122,6 +114,7 @@ def _keep_aside(run: Run, wheel: Path, report: Report) -> Path:
     kept = keep_aside(wheel, out)
     _write(kept.with_name(f"{kept.name}.report.json"), json.dumps(report.to_json(), indent=2) + "\n")
     _write(kept.with_name(f"{kept.name}.report.txt"), "\n".join(report.lines(verbose=True)) + "\n")
+    _write(_page(kept), report.html())
     return kept
 
 
@@ -166,6 +159,8 @@ def do_record(run: Run) -> Json:
         "report": run.results["verify"]["report"],
     }  # fmt: skip
     _write(record, json.dumps(jsonable(facts), indent=2, sort_keys=True) + "\n")
+    if _page(source).is_file():
+        _write(_page(wheel), _page(source).read_text(encoding="utf-8"))
     partial = wheel.with_name(f".{wheel.name}.partial")
     try:
         shutil.copyfile(source, partial)
