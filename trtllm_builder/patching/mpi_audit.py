@@ -76,5 +76,5 @@ def audit_wheel(wheel: Path, sets: Sequence[PatchSet], multi_device: bool | None
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, encoding="utf-8", errors="surrogateescape")
         # A wheel has no such file, and the set wants to take mpi4py out of it.
-        (root / "requirements.txt").write_text("mpi4py\n")
+        (root / "requirements.txt").write_text("mpi4py\ntorch\n")
         return audit_tree(root, sets, {}, bool(linked) if multi_device is None else multi_device)
