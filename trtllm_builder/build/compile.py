@@ -10,7 +10,9 @@ from trtllm_builder.build.diagnosis.show import build_failure
 from trtllm_builder.build.disk_watch import DiskWatch
 from trtllm_builder.build.edits import find_edits, told
 from trtllm_builder.build.evidence import Jobs, gather, snapshot
+from trtllm_builder.build.gauges import Gauges
 from trtllm_builder.build.journal import Json
+from trtllm_builder.build.measured import note_build
 from trtllm_builder.build.progress import Progress
 from trtllm_builder.build.run import Run, file_lost
 from trtllm_builder.build.supervisor import supervise
@@ -18,6 +20,7 @@ from trtllm_builder.build.took import what_did_not_take
 from trtllm_builder.build.workspace import tag_cache
 from trtllm_builder.errors import BuildError, SourceError
 from trtllm_builder.plan.environment import FROM_HOST
+from trtllm_builder.plan.history import read_history
 from trtllm_builder.process import run as run_process
 from trtllm_builder.repro.wheel_writer import sha256_of
 from trtllm_builder.units import format_size
@@ -67,9 +70,15 @@ def do_compile(run: Run) -> Json:
     _check_flags(run)
     _distrust_generated(run)
     _distrust_build(run)
-    if plan.ccache:
-        run_process(["ccache", "--zero-stats"], env=run.environment, timeout=60)
-    log = run.log("compile")
+    log, cache_log = run.log("compile"), run.log_directory / "ccache.stats"
+    gauges = Gauges(
+        workspace.build,
+        run.log_directory,
+        cache_log=cache_log,
+        history=read_history(plan.profile, run.material.request.environ).seconds,
+        jobs=plan.jobs.count,
+        memory_limit=plan.jobs.memory,
+    )
     before, begun_at = snapshot(), log.stat().st_size if log.exists() else 0
     watch = DiskWatch(workspace.root)
     configured = False
@@ -93,15 +102,19 @@ def do_compile(run: Run) -> Json:
             run.journal.append("measured", run=run.identifier, peak_memory=noted, peak_disk=progress.peak_disk)
         run.observer.progress(progress, line)
 
-    outcome = supervise(
-        plan.argv,
-        env=run.environment,
-        cwd=workspace.source,
-        log=log,
-        inherit=(run.lock,),
-        on_start=lambda session, _start: run.note_child(session),
-        on_progress=on_progress,
-    )
+    try:
+        outcome = supervise(
+            plan.argv,
+            env={**run.environment, "CCACHE_STATSLOG": str(cache_log)},
+            cwd=workspace.source,
+            log=log,
+            inherit=(run.lock,),
+            on_start=lambda session, _start: run.note_child(session),
+            on_tick=gauges.tick,
+            on_progress=on_progress,
+        )
+    finally:
+        gauges.close()
     if outcome.returncode != 0:
         evidence = gather(
             before,
@@ -123,6 +136,7 @@ def do_compile(run: Run) -> Json:
     if now != run.edits:
         changed = {name: now.get(name, "") for name in {**run.edits, **now} if run.edits.get(name) != now.get(name)}
         run.observer.note(f"edited while it was being compiled, and perhaps not compiled in: {told(changed)}")
+    note_build(run, gauges, outcome)
     return {
         "edited": {**run.edits, **now},
         "wheel": str(wheels[0]),
@@ -132,7 +146,7 @@ def do_compile(run: Run) -> Json:
         "seconds": round(outcome.seconds, 1),
         "peak_memory": max([outcome.peak_memory, *(one["peak_memory"] for one in earlier)]),
         "peak_disk": max([outcome.peak_disk, *(one["peak_disk"] for one in earlier)]),
-        "ccache": _cache_statistics(run),
+        "ccache": {"hits": gauges.hits, "misses": gauges.misses} if plan.ccache else {},
     }
 
 
@@ -193,17 +207,3 @@ def _distrust_build(run: Run) -> None:
         for leftover in run.workspace.source.glob(pattern):
             if leftover.is_dir() and not leftover.is_symlink():
                 shutil.rmtree(leftover)
-
-
-def _cache_statistics(run: Run) -> dict[str, int]:
-    """Hits, misses and calls that could not be cached, of this build (``ccache --print-stats``, with tabs)."""
-    if not run.plan.ccache:
-        return {}
-    shown = run_process(["ccache", "--print-stats"], env=run.environment, timeout=60)
-    counters = {}
-    for line in shown.stdout.splitlines():
-        name, _, value = line.partition("\t")
-        if value.isdigit():
-            counters[name] = int(value)
-    hits = counters.get("direct_cache_hit", 0) + counters.get("preprocessed_cache_hit", 0)
-    return {"hits": hits, "misses": counters.get("cache_miss", 0)}

@@ -15,7 +15,8 @@ from trtllm_builder.build.ninja_log import NinjaLogTail, is_object
 from trtllm_builder.build.progress import Progress
 from trtllm_builder.build.samples import Samples, Steps
 
-_ESTIMATE_EVERY = 5.0
+# Estimating goes through all steps that are left: a second between two for each thousand of them, at least half a one.
+_STEPS_A_SECOND = 1000
 
 
 class Gauges:
@@ -33,8 +34,9 @@ class Gauges:
         self._samples, self._steps = Samples(logs), Steps(logs)
         self._sources: dict[str, str] = {}
         self._configured = False
-        self._estimated = -_ESTIMATE_EVERY
+        self._estimated = 0.0
         self._left: float | None = None
+        self._free, self._least = 0, 0
         self.seconds: dict[str, float] = {}
         """Steps that were done, none of them a hit of the cache."""
 
@@ -51,6 +53,15 @@ class Gauges:
         """Nothing had been compiled in this build directory before."""
         return not self._ninja.known
 
+    @property
+    def released(self) -> int:
+        """Bytes of disk that the build held at its peak and has given back."""
+        return max(0, self._free - self._least)
+
+    def close(self) -> None:
+        """Take in the steps that ended since the last tick."""
+        self._take_steps(time.time())
+
     def tick(self, progress: Progress, usage: Usage) -> Progress:
         """The progress with what this knows."""
         now = time.time()
@@ -60,12 +71,15 @@ class Gauges:
         self._take_steps(now)
         progress = replace(progress, memory_limit=self._memory_limit, hits=self._cache.hits, misses=self._cache.misses)
         if progress.phase == "build":
-            if progress.elapsed - self._estimated >= _ESTIMATE_EVERY:
+            every = max(0.5, (progress.total - progress.done) / _STEPS_A_SECOND)
+            if progress.elapsed - self._estimated >= every:
                 self._estimated, self._left = progress.elapsed, self._estimate(progress, usage)
             left = self._left
             if left is not None:
                 left = max(0.0, left - (progress.elapsed - self._estimated))
             progress = replace(progress, eta=left)
+        self._free = progress.disk_free
+        self._least = min(self._least, self._free) if self._least else self._free
         self._samples.add(progress, now)
         return progress
 

@@ -56,5 +56,10 @@ def advance(progress: Progress, line: str, elapsed: float) -> Progress:
         return progress
     started = progress.build_started if progress.phase == "build" else None
     return replace(
-        progress, phase="build", done=done, total=total, build_started=elapsed if started is None else started
+        progress,
+        phase="build",
+        done=done,
+        total=total,
+        build_started=elapsed if started is None else started,
+        eta=progress.eta if done < total else 0.0,
     )

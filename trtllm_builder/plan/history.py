@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 from trtllm_builder.data import state_dir
+from trtllm_builder.profile.model import Profile
 
 _SCHEMA = 1
 _MOST_BUILDS = 20
@@ -55,6 +56,11 @@ class History:
     def like(self, ref: str, architectures: str) -> tuple[Measured, ...]:
         """The builds of this release for these GPUs, the last one first."""
         return tuple(one for one in self.builds if (one.ref, one.architectures) == (ref, architectures))
+
+
+def architectures_of(profile: Profile) -> str:
+    """The GPUs that a profile builds for, as a build's entry has them."""
+    return ", ".join(str(number) for number in profile.cuda.architectures)
 
 
 def history_path(profile: str, environ: Mapping[str, str]) -> Path:
