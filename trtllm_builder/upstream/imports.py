@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from trtllm_builder.upstream.tree import Tree
 
@@ -12,9 +12,10 @@ _PACKAGE = "tensorrt_llm"
 _MOST = 5_000  # modules
 
 
-def parse_module(tree: Tree, path: str) -> ast.Module | None:
-    """The module's syntax tree; None when it is absent or, with a note, when it is not Python."""
-    data = tree.read(path)
+def parse_module(tree: Tree, path: str, data: bytes | None = None) -> ast.Module | None:
+    """The module's syntax tree; None when it is absent or, with a note, when it is not Python. ``data``: its bytes,
+    where they were read before."""
+    data = tree.read(path) if data is None else data
     if data is None:
         return None
     try:
@@ -65,30 +66,31 @@ def imported(statement: ast.stmt, package: str) -> tuple[str, ...]:
     return (base, *(f"{base}.{alias.name}" for alias in statement.names))
 
 
-def reached(tree: Tree) -> dict[str, ast.Module]:
-    """Path -> syntax tree of the package's modules that importing it runs, guarded imports included."""
-    known = {path for path, _ in tree.files(_PACKAGE) if path.endswith(".py")}
+def reached(tree: Tree, known: Collection[str]) -> Iterator[tuple[str, bytes, ast.Module]]:
+    """Path, bytes and syntax tree of the package's modules that importing it runs, guarded imports included.
+
+    One at a time, so that the trees of thousands of modules never exist at once. ``known`` are the package's files.
+    """
     waiting = [f"{_PACKAGE}/__init__.py", f"{_PACKAGE}/_utils.py"]
-    found: dict[str, ast.Module] = {}
     seen: set[str] = set()
     while waiting and len(seen) < _MOST:
         path = waiting.pop()
         if path in seen or path not in known:
             continue
         seen.add(path)
-        module = parse_module(tree, path)
-        if module is None:
+        data = tree.read(path)
+        module = parse_module(tree, path, data) if data is not None else None
+        if data is None or module is None:
             continue
-        found[path] = module
         package = path.removesuffix(".py").replace("/", ".")
         package = package.removesuffix(".__init__") if path.endswith("/__init__.py") else package.rpartition(".")[0]
         try:
             for statement, _ in module_level(module.body):
                 for name in imported(statement, package):
-                    waiting.extend(_files(name))
+                    waiting.extend(file for file in _files(name) if file not in seen)
         except RecursionError:
             tree.note(f"{path}: nested too deeply; what it imports is not known")
-    return dict(sorted(found.items()))
+        yield path, data, module
 
 
 def _files(name: str) -> Iterator[str]:

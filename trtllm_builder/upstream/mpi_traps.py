@@ -5,26 +5,20 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from trtllm_builder.upstream.imports import imported, module_level, reached
+from trtllm_builder.upstream.imports import imported, module_level
 from trtllm_builder.upstream.model import Trap
 from trtllm_builder.upstream.script_view import source_of
-from trtllm_builder.upstream.tree import Tree
 
 _GUARD = "ENABLE_MULTI_DEVICE"
 # Methods of a communicator that talk to other processes, by mpi4py's names.
 _TALKING = frozenset({"Barrier", "bcast", "allgather", "Isend", "Send", "Recv", "send", "isend", "recv"})
 
 
-def find_mpi_traps(tree: Tree) -> Iterator[Trap]:
-    """One trap of a kind for each module; modules that cannot be read become notes of ``tree``."""
-    for path, module in reached(tree).items():
-        if b"mpi" not in (tree.read(path) or b"").lower():
-            continue
-        try:
-            for rule in (_imports_mpi4py, _before_build_info, _splits, _global_communicator, _unguarded_calls):
-                yield from _first(rule(path, module))
-        except RecursionError:
-            tree.note(f"{path}: nested too deeply; it was not looked into")
+def find_mpi_traps(path: str, data: bytes, module: ast.Module) -> Iterator[Trap]:
+    """One trap of a kind for a module that importing the package runs. RecursionError: it is nested too deeply."""
+    if b"mpi" in data or b"Split" in data or b"COMM_WORLD" in data:
+        for rule in (_imports_mpi4py, _before_build_info, _splits, _global_communicator, _unguarded_calls):
+            yield from _first(rule(path, module))
 
 
 def _first(traps: Iterator[Trap]) -> Iterator[Trap]:

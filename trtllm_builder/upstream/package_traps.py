@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from trtllm_builder.upstream.imports import imported, module_level, parse_module
+from trtllm_builder.upstream.imports import imported, module_level, parse_module, reached
 from trtllm_builder.upstream.model import Trap
 from trtllm_builder.upstream.mpi_traps import find_mpi_traps
 from trtllm_builder.upstream.tree import Tree
@@ -18,32 +18,53 @@ _OPTIONAL = {
     "import-deep-ep": ("tensorrt_llm.deep_ep", "BUILD_DEEP_EP"),
     "import-flash-mla": ("tensorrt_llm.flash_mla", "BUILD_FLASH_MLA"),
 }
-_WORDS = tuple(name.rpartition(".")[2].encode() for name, _ in _OPTIONAL.values())
+# A first look at the bytes, before anything is parsed: an import that names one of them.
+_WORDS = re.compile(rb"(?:import|from)\b.*\b(?:deep_gemm|deep_ep|flash_mla)\b")
 
 
 def find_package_traps(tree: Tree) -> tuple[Trap, ...]:
     """All traps of the package; modules that cannot be read become notes of ``tree``."""
-    found = [*find_mpi_traps(tree), *_modules(tree), *_setup(tree), *_requirements(tree)]
+    found = [*_modules(tree), *_setup(tree), *_requirements(tree)]
     return tuple(sorted(found, key=lambda trap: (trap.id, trap.file, trap.line)))
 
 
 def _modules(tree: Tree) -> Iterator[Trap]:
-    """What can be seen in a module by itself, each file read once."""
-    for path, _ in tree.files("tensorrt_llm"):
-        if not path.endswith(".py"):
-            continue
-        data = tree.read(path) or b""
-        executor = b"mpi_session=None" in data and _EXECUTOR.match(path) is not None
-        if not executor and not any(word in data for word in _WORDS):
-            continue
-        module = parse_module(tree, path)
-        if module is None:
-            continue
-        try:
-            yield from _optional_imports(path, module)
-            yield from _executor(path, module) if executor else ()
-        except RecursionError:
-            tree.note(f"{path}: nested too deeply; it was not looked into")
+    """What can be seen in each module. Every file is read once, and parsed once at most."""
+    known = [path for path, _ in tree.files("tensorrt_llm") if path.endswith(".py")]
+    seen = set()
+    for path, data, module in reached(tree, frozenset(known)):
+        seen.add(path)
+        yield from _found(tree, path, find_mpi_traps(path, data, module))
+        yield from _found(tree, path, _by_itself(path, data, module))
+    for path in known:
+        data = b"" if path in seen else tree.read(path) or b""
+        by_itself = parse_module(tree, path, data) if _worth_parsing(path, data) else None
+        if by_itself is not None:
+            yield from _found(tree, path, _by_itself(path, data, by_itself))
+
+
+def _found(tree: Tree, path: str, traps: Iterator[Trap]) -> list[Trap]:
+    try:
+        return list(traps)
+    except RecursionError:
+        tree.note(f"{path}: nested too deeply; it was not looked into")
+        return []
+
+
+def _worth_parsing(path: str, data: bytes) -> bool:
+    return _WORDS.search(data) is not None or _is_executor(path, data)
+
+
+def _is_executor(path: str, data: bytes) -> bool:
+    return b"mpi_session=None" in data and _EXECUTOR.match(path) is not None
+
+
+def _by_itself(path: str, data: bytes, module: ast.Module) -> Iterator[Trap]:
+    """Traps of a module whether or not importing the package reaches it."""
+    if _WORDS.search(data):
+        yield from _optional_imports(path, module)
+    if _is_executor(path, data):
+        yield from _executor(path, module)
 
 
 def _optional_imports(path: str, module: ast.Module) -> Iterator[Trap]:
