@@ -18,6 +18,7 @@ _SECTIONS = 20_000
 _TABLE = 24 << 20  # libtorch_cpu.so's dynamic names take 5 MiB
 _ALL = 256 << 20
 _STRINGS = 8 << 20
+_NAME = 1 << 20
 _OBJECT = 50  # bytes a string takes beside its characters
 
 
@@ -97,6 +98,8 @@ class Tables:
         end = strings.find(b"\0", offset)
         if offset >= len(strings) or end < 0:
             raise ElfError(f"a name at {offset} goes beyond its string table of {len(strings)} bytes")
+        if end - offset > _NAME:
+            raise ElfError(f"a name of {end - offset} bytes; more than {_NAME >> 20} MiB are not read")
         self.spend(end - offset)
         return strings[offset:end].decode("utf-8", "replace")
 
