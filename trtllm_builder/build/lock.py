@@ -20,13 +20,19 @@ _UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 
 def open_and_take(path: Path) -> tuple[int, bool]:
     """A descriptor of the lock file, or of what stands in for it, and whether the lock is ours now. Raises OSError."""
-    descriptor = _open(path)
-    try:
-        return descriptor, take(descriptor)
-    except OSError as error:
+    while True:
+        descriptor = _open(path)
+        try:
+            taken = take(descriptor)
+        except OSError as error:
+            os.close(descriptor)
+            if error.errno not in _UNSUPPORTED:
+                raise
+            break
+        if not taken or os.fstat(descriptor).st_nlink:
+            return descriptor, taken
+        # gc cleared the workspace away between the two.
         os.close(descriptor)
-        if error.errno not in _UNSUPPORTED:
-            raise
     elsewhere = state_dir() / "locks" / hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]
     elsewhere.parent.mkdir(parents=True, exist_ok=True)
     descriptor = _open(elsewhere)

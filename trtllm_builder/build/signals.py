@@ -14,7 +14,8 @@ _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Inside, the first of these signals raises Interrupted in the main thread; later ones wait for the clean-up."""
+    """Inside, the first of these signals raises Interrupted in the main thread; later ones wait for the clean-up. A
+    closed terminal is nothing to a build that was started with nohup."""
 
     def handle(number: int, _frame: FrameType | None) -> None:
         for each in _NUMBERS:
@@ -22,7 +23,9 @@ def interruptible() -> Iterator[None]:
         name = signal.Signals(number).name
         raise Interrupted(f"stopped by {name}", signal=number, remedy="the same command goes on where this run stopped")
 
-    before = {number: signal.signal(number, handle) for number in _NUMBERS}
+    nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    heard = [number for number in _NUMBERS if number != signal.SIGHUP or not nohup]
+    before = {number: signal.signal(number, handle) for number in heard}
     try:
         yield
     finally:

@@ -26,6 +26,7 @@ from trtllm_builder.cli import (
     releases,
     resume,
     runs,
+    shell,
     status,
     verify,
 )
@@ -55,6 +56,8 @@ app.command("status")(status.status)
 app.command("logs")(logs.logs)
 app.command("attach")(logs.attach)
 app.command("stop")(runs.stop)
+app.command("shell")(shell.shell)
+app.command("retarget")(shell.retarget)
 app.command("gc")(gc.gc)
 app.command("explain")(explain.explain)
 
@@ -114,6 +117,8 @@ def root(
         jobs=jobs,
         profile_dirs=profile_dirs,
     )
+    if dry_run and detach:
+        raise UsageError("--detach and --dry-run do not go together", remedy="leave out one of them")
     if dry_run:
         plan.show_plan(request, "json" if as_json else "text")
     else:

@@ -19,3 +19,12 @@ def test_a_signal_is_one_exception_and_the_next_waits(number: signal.Signals, st
             os.kill(os.getpid(), number)
     assert caught.value.status == status and "goes on" in caught.value.remedy
     assert signal.getsignal(number) is before
+
+
+def test_a_closed_terminal_is_nothing_under_nohup() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with interruptible():
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -22,8 +22,8 @@ KINDS: tuple[Kind, ...] = ("workspace", "source", "downloads", "compile-cache", 
 LEFT = ".removing-"
 _OWN = frozenset(
     (
-        "CACHEDIR.TAG", "lock", "journal.jsonl", "configured-with", "canary", "source", ".source.source.json",
-        ".source.source.new", ".source.partial", "venv", "home", "tmp", "build", "dist", "wheel", "smoke", "bin",
+        "CACHEDIR.TAG", ".CACHEDIR.TAG.new", "lock", "journal.jsonl", "configured-with", "canary", "source",
+        ".source.source.json", ".source.source.new", ".source.partial", "venv", "home", "tmp", "build", "dist", "wheel", "smoke", "bin",
         "logs", "originals",
     )
 )  # fmt: skip

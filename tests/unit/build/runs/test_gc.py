@@ -312,3 +312,22 @@ def test_a_directory_that_held_something_is_never_marked(tmp_path: Path) -> None
     (tmp_path / "mine/file").write_text("x")
     tag_cache(tmp_path / "mine")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["file"]
+
+
+def test_a_lock_that_was_cleared_away_is_not_taken_for_the_workspaces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trtllm_builder.build import lock
+
+    real, opened = lock._open, []
+
+    def opens(path: Path) -> int:
+        opened.append(real(path))
+        if len(opened) == 1:
+            path.unlink()
+        return opened[-1]
+
+    monkeypatch.setattr(lock, "_open", opens)
+    descriptor, taken = lock.open_and_take(tmp_path / "lock")
+    assert taken and len(opened) == 2 and os.fstat(descriptor).st_ino == (tmp_path / "lock").stat().st_ino
+    os.close(descriptor)
