@@ -1,4 +1,4 @@
-"""Three ways to watch a build: plain lines, a live line on a terminal, JSON lines."""
+"""Ways to watch a build without a terminal: plain lines and JSON lines; and which way is the right one."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trtllm_builder.build.progress import Progress
 from trtllm_builder.cli.output import say
-from trtllm_builder.units import format_duration
+from trtllm_builder.units import format_duration, format_size
 
-_PLAIN_EVERY = 30.0
+if TYPE_CHECKING:
+    from trtllm_builder.cli.live import LiveView
+
+# A line every half minute at first, every two minutes later: there are places that end what is silent for ten.
+_OFTEN, _SELDOM = 30.0, 120.0
+_AT_FIRST = 600.0
 
 
 def describe(progress: Progress) -> str:
@@ -23,11 +28,20 @@ def describe(progress: Progress) -> str:
     return f"{progress.phase}{counted}, {format_duration(progress.elapsed)}{eta}"
 
 
+def _used(progress: Progress) -> str:
+    """What the build uses, in a few words; nothing before it was looked at."""
+    if not progress.memory:
+        return ""
+    calls = progress.hits + progress.misses
+    hits = f", {progress.hits} of {calls} from the cache" if calls else ""
+    return f"; memory {format_size(progress.memory)}, disk {format_size(progress.disk_free)} free{hits}"
+
+
 class PlainView:
-    """A line a stage, and while upstream builds a line at each change of phase, each tenth, and every half minute."""
+    """A line a stage, and while upstream builds a line at each change of phase and from time to time."""
 
     def __init__(self) -> None:
-        self._last: tuple[str, int] = ("", -1)
+        self._phase = ""
         self._said = 0.0
 
     def __enter__(self) -> PlainView:
@@ -46,61 +60,14 @@ class PlainView:
             say(f"{name:<10} ...   {detail}".rstrip())
 
     def progress(self, progress: Progress, line: str | None) -> None:
-        tenth = progress.done * 10 // progress.total if progress.total else 0
         now = time.monotonic()
-        if (progress.phase, tenth) != self._last or now - self._said >= _PLAIN_EVERY:
-            self._last, self._said = (progress.phase, tenth), now
-            say(f"{'':<16} {describe(progress)}")
+        every = _OFTEN if progress.elapsed < _AT_FIRST else _SELDOM
+        if progress.phase != self._phase or now - self._said >= every:
+            self._phase, self._said = progress.phase, now
+            say(f"{'':<16} {describe(progress)}{_used(progress)}")
 
     def note(self, text: str) -> None:
         say(f"note: {text}")
-
-
-class LiveView:
-    """On a terminal: finished stages stand, the running one is a line that changes in place."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.live import Live
-        from rich.text import Text
-
-        self._text = Text
-        self._console = Console(highlight=False)
-        self._live = Live(console=self._console, refresh_per_second=4, transient=True)
-        self._stage = ""
-        self._line = ""
-        self._began = time.monotonic()
-
-    def __enter__(self) -> LiveView:
-        self._live.__enter__()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._live.__exit__(kind, error, at)
-
-    def run(self, identifier: str, logs: Path) -> None:
-        self._console.print(self._text(f"{'run':<16} {identifier}, logs in {logs}"))
-
-    def stage(self, name: str, state: str, detail: str) -> None:
-        if state == "begun":
-            self._stage, self._line, self._began = name, "", time.monotonic()
-            self._show(detail)
-        else:
-            self._console.print(self._text(f"{name:<10} {state:<5} {detail}".rstrip()))
-            self._live.update(self._text(""))
-
-    def progress(self, progress: Progress, line: str | None) -> None:
-        if line:
-            self._line = line
-        self._show(describe(progress))
-
-    def note(self, text: str) -> None:
-        self._console.print(self._text(f"note: {text}"))
-
-    def _show(self, detail: str) -> None:
-        width = self._console.width
-        head = f"{self._stage:<10} ...   {detail}"
-        self._live.update(self._text("\n".join(row[: width - 1] for row in (head, self._line) if row)))
 
 
 class JsonView:
@@ -134,6 +101,9 @@ class JsonView:
                 total=progress.total,
                 elapsed=round(progress.elapsed, 1),
                 eta=None if progress.eta is None else round(progress.eta, 1),
+                memory=progress.memory,
+                disk_free=progress.disk_free,
+                cache={"hits": progress.hits, "misses": progress.misses},
             )
 
     def note(self, text: str) -> None:
@@ -146,6 +116,8 @@ def choose_view(as_json: bool) -> PlainView | LiveView | JsonView:
 
     if as_json:
         return JsonView()
-    if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+    if sys.stderr.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown"):
+        from trtllm_builder.cli.live import LiveView
+
         return LiveView()
     return PlainView()

@@ -35,15 +35,27 @@ def test_json_lines_follow_the_schema(
     assert events[3]["eta"] is None and events[-2]["eta"] == 0 and events[-2]["done"] == 60
 
 
-def test_plain_lines_are_one_a_tenth(capsys: pytest.CaptureFixture[str]) -> None:
+def test_plain_lines_go_by_phase_and_time_not_by_step(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("trtllm_builder.cli.views.time.monotonic", lambda: now[0])
     with PlainView() as view:
         view.stage("fetch", "begun", "")
         view.stage("fetch", "done", "abc (1.0 s)")
-        for step in STEPS:
-            view.progress(step, f"[{step.done}/60] Building")
+        for second in range(3600):
+            now[0] += 1
+            view.progress(
+                Progress("build", second, 3600, float(second), 0.0, eta=60.0, memory=2**30, disk_free=2**40, hits=3),
+                "x",
+            )
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "fetch      done  abc (1.0 s)"
-    assert 10 <= len(lines) - 1 <= 12 and "build [60/60]" in lines[-1]
+    assert lines[1].strip() == (
+        "build [0/3600], 0.0 s, about 1 min 00 s to go; memory 1.0 GiB, disk 1.0 TiB free, 3 of 3 from the cache"
+    )
+    # Two a minute for ten minutes, then one every two minutes.
+    assert 43 <= len(lines) - 1 <= 47
 
 
 def test_without_a_terminal_lines_are_plain(monkeypatch: pytest.MonkeyPatch) -> None:
