@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from trtllm_builder.binary import members, unpack
 from trtllm_builder.binary.fatbin import read_fatbin
+from trtllm_builder.binary.kernels import kernel_names
 from trtllm_builder.data import data_dir
 from trtllm_builder.tools.choose import ToolWant, choose
 from trtllm_builder.tools.install import install
@@ -59,6 +61,7 @@ def test_every_target_in_every_compression(nvcc: Compile, mode: str) -> None:
     assert {entry.target for entry in entries if entry.kind == "ptx"} == {"compute_89", "compute_90a", "compute_120f"}
     cubins = {entry.compression for entry in entries if entry.kind == "cubin"}
     assert cubins == {{"none": "none", "speed": "lz4", "size": "zstd"}[mode]}
+    assert {kernel_names(file.read_bytes(), entry) for entry in entries} == {("_Z5scalePff",)}
 
 
 def test_a_linked_library_agrees_with_cuobjdump(
@@ -77,6 +80,18 @@ def test_a_linked_library_agrees_with_cuobjdump(
         "passed"
     }
     assert found.libraries[0].ptx == {"compute_120"}
+
+
+def test_a_library_that_streams_by_reads_like_one_in_memory(
+    nvcc: Compile, make_wheel: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = nvcc("lib.so", ("80", "90a", "100f", "compute_120"), "--shared", "-rdc=true")
+    wheel = make_wheel({LIB: library.read_bytes()})
+    kept = audit(wheel, Expectation(), cross_check=False).libraries
+    monkeypatch.setattr(members, "_IN_MEMORY", 0)
+    monkeypatch.setattr(unpack, "_APART", 4096)
+    assert audit(wheel, Expectation(), cross_check=False).libraries == kept
+    assert kept[0].targets and kept[0].cuda == (13, 0)
 
 
 def test_separate_compilation_leaves_code_that_no_launch_can_use(
