@@ -73,4 +73,6 @@ def auditwheel_check(opinion: Opinion | None, libraries: Sequence[Library]) -> C
 
 
 def _told(pairs: frozenset[tuple[str, str]] | set[tuple[str, str]]) -> set[str]:
-    return {f"{version} of {library}" for library, version in pairs if version.startswith(_KINDS)}
+    told = {(library, version) for library, version in pairs if version.startswith(_KINDS)}
+    # The loader itself is no library to auditwheel.
+    return {f"{version} of {library}" for library, version in told if not library.startswith("ld-linux")}

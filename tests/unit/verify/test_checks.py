@@ -76,6 +76,7 @@ torch_new, torch_old = library(undefined=undefined(NEW, PLAIN)), library("x/old.
 asks_234 = library(needed_versions=(("libc.so.6", "GLIBC_2.34"), ("libc.so.6", "GLIBC_2.2.5")))
 asks_cxx = library(needed_versions=(("libstdc++.so.6", "GLIBCXX_3.4.22"), ("libc.so.6", "GLIBC_2.14")))
 Facts = tuple[Any, ...]  # wheel, libraries, expectation
+TOP = "tensorrt_llm/__init__.py"
 MANY = "py3-none-manylinux_2_28_x86_64"
 
 
@@ -136,6 +137,8 @@ PLANTED: list[tuple[str, Facts, Facts, str]] = [
      "of the new and"),
     ("torch", (wheel(headers=[("Requires-Dist", "torch>=2.4")]), (torch_new,)),
      (wheel(headers=[("Requires-Dist", "torch>=2.9.0a0,<2.10")]), (torch_new,)), "2.4 and every later one"),
+    ("mpi-imports", (wheel(name="tensorrt-llm", texts={TOP: "import os\nfrom mpi4py import MPI"}),),
+     (wheel(name="tensorrt-llm", texts={TOP: "import os"}),), "__init__.py:2: import reaches it: imports MPI"),
     ("requires-dist", (wheel(headers=[("Requires-Dist", "MPI4py>=3")]),),
      (wheel(headers=[("Requires-Dist", "mpi4pyx")]),), "requires MPI4py>=3"),
 ]  # fmt: skip
@@ -167,6 +170,7 @@ def test_fires_and_stays_silent(id: str, bad: Facts, good: Facts, told: str) -> 
         ("torch", wheel(), (torch_new, torch_old)),
         ("version", wheel(texts={"x.py": "__version__ = '3'"}), ()),
         ("requires-dist", wheel(headers=[("Requires-Dist", "mpi4py")]), ()),
+        ("mpi-imports", wheel(name="tensorrt-llm", texts={TOP: "import mpi4py.MPI"}), ()),
     ],
 )
 def test_a_stranger_is_warned_about_what_we_must_not_do(id: str, seen: Wheel, libraries: tuple[Library, ...]) -> None:
@@ -189,7 +193,7 @@ def test_what_is_wrong_with_anybodys_wheel() -> None:
 def test_questions_that_do_not_arise() -> None:
     none = {one.id: one for one in static_checks(wheel(), (), STRANGER)}
     for id in ("python-tag", "extensions", "gpu-targets", "gpu-targets-allowed", "cuobjdump", "symbol-versions",
-               "auditwheel", "torch", "provenance"):  # fmt: skip
+               "auditwheel", "torch", "provenance", "mpi-imports"):  # fmt: skip
         assert none[id].status == "skipped" and none[id].severity == "info", id
     assert {none[id].level for id in ("size", "ptx")} == {"info"}
     # Without a manylinux tag nothing is promised: then it is told what is needed.
@@ -207,6 +211,19 @@ def test_the_searched_places_of_a_library_within_the_wheel() -> None:
     blind = found("needed", wheel(), (inner, replace(sees, runpath=())))
     assert blind.status == "passed"
     assert "does not look where the wheel has libb.so.1; it must be loaded before" in str(blind.evidence[-1])
+
+
+def test_what_may_reach_mpi_is_a_warning_for_us_too() -> None:
+    text = "import sys\nif sys.argv:\n    import mpi4py.MPI\n"
+    perhaps = found("mpi-imports", wheel(name="tensorrt-llm", texts={TOP: text}))
+    assert perhaps.level == "warn" and "if sys.argv" in str(perhaps.evidence[0]), perhaps
+    guarded = "from .b import ENABLE_MULTI_DEVICE\nif ENABLE_MULTI_DEVICE:\n    import mpi4py.MPI\n"
+    seen = wheel(name="tensorrt-llm", texts={TOP: guarded.replace(".b", "tensorrt_llm.bindings.BuildInfo")})
+    assert found("mpi-imports", seen).status == "passed"
+    linked = library(forbidden_libraries=("libmpi.so.40",))
+    assert found("mpi-imports", seen, (linked,), STRANGER).level == "warn"
+    broken = found("mpi-imports", wheel(name="tensorrt-llm", texts={TOP: "def f(:"}))
+    assert broken.level == "warn" and "cannot be followed" in str(broken.evidence[0])
 
 
 def test_versions_are_read_as_they_are_written() -> None:

@@ -9,6 +9,7 @@ from trtllm_builder.binary.wheel import Wheel
 from trtllm_builder.verify.auditwheel import Opinion, auditwheel_check
 from trtllm_builder.verify.checks import Check
 from trtllm_builder.verify.checks.archive import archive_checks
+from trtllm_builder.verify.checks.imports import import_check
 from trtllm_builder.verify.checks.links import link_checks
 from trtllm_builder.verify.checks.names import name_checks
 from trtllm_builder.verify.checks.needed import needed_check
@@ -45,5 +46,6 @@ def static_checks(
         auditwheel_check(auditwheel, libraries),
         torch_check(wheel, libraries, expectation),
         requirement_check(wheel, expectation),
+        import_check(wheel, libraries, expectation),
         provenance_check(wheel.path, wheel.sha256),
     )
