@@ -142,7 +142,8 @@ def _killed(before: Snapshot, after: Snapshot) -> tuple[int | None, str]:
     rises = [(count - earlier[name], name) for name, count in after.kills if name in earlier]
     risen = [one for one in rises if one[0] > 0]
     if risen:
-        return max(risen)
+        count, name = max(risen, key=lambda one: one[0])
+        return count, f"oom_kill in {name}"
     if rises:
         # The kernel counts a kill in the killed one's own cgroup, also when the whole machine was out of memory: one
         # that the machine counts and ours does not was somebody else's.

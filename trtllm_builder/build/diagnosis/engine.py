@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -169,8 +169,15 @@ def diagnose(lines: Iterable[tuple[int, str]], evidence: Evidence | None = None)
 
 
 def diagnose_stream(stream: BinaryIO, evidence: Evidence | None = None, *, skip: int = 0) -> Diagnosis:
-    """Of a log of any size, also compressed. ``skip`` bytes at its start are counted and not judged."""
-    return diagnose(HotLines(stream if skip else unpacked(stream), skip=skip), evidence)
+    """Of a log of any size, also compressed. ``skip`` bytes at its start are counted and not judged.
+
+    Raises OSError, and ValueError for a compression that is not known."""
+    lines = HotLines(stream if skip else unpacked(stream), skip=skip)
+    found = diagnose(lines, evidence)
+    if lines.broken:
+        cut = f"The log could be read to line {lines.count} only: {lines.broken}."
+        found = replace(found, evidence=(*found.evidence, cut))
+    return found
 
 
 def diagnose_file(path: Path, evidence: Evidence | None = None, *, skip: int = 0) -> Diagnosis:
@@ -219,7 +226,9 @@ def _unknown(scan: _Scan, lines: Iterable[tuple[int, str]], evidence: Evidence |
     telling = scan.telling or scan.passed_on
     failed = bool(telling) or scan.ended or (evidence is not None and evidence.returncode not in (0, None))
     if not failed:
-        return Diagnosis(Cause(NONE, Rank.HINT, "Nothing in this log looks like a failure.", "", ()))
+        last = tuple(_shown(number, text) for number, text in lines.tail[-1:]) if isinstance(lines, HotLines) else ()
+        sentence = "Nothing in this log looks like a failure" + ("; it ends so." if last else ".")
+        return Diagnosis(Cause(NONE, Rank.HINT, sentence, "", last))
     if not telling and isinstance(lines, HotLines):
         telling = [_shown(number, text) for number, text in lines.tail[-5:]]
     cause = Cause(

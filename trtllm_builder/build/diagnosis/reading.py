@@ -30,6 +30,11 @@ WORDS = (
     *(b"too ", b"out of mem", b"unavailable", b"segmentation", b"bad_alloc", b"wrote only", b"unexpected", b"required"),
     b"build files have been",
 )
+# In the commands of a verbose log these are flags and say nothing.
+_FLAGS = (b"-werror", b"no-error", b"--fatal-warnings")
+# After so many lines with such words, only those that differ from all others by more than digits are looked at.
+_ENOUGH = 20_000
+_DIGITS = b"0123456789"
 # What other programs put before each line: Docker, GitHub, Jenkins, Kubernetes (RFC 3339 times), BuildKit, journald.
 _STAMP = re.compile(
     r"(?:[^\t\n]{1,80}\t[^\t\n]{1,80}\t)?\ufeff?"
@@ -48,7 +53,11 @@ class Readable(Protocol):
 
 def plain(data: bytes) -> str:
     """A line as a person would have seen it: no stamps, escapes or credentials."""
-    text = redact(clean(data.decode("utf-8", "replace")))
+    text = data.decode("utf-8", "replace")
+    if not text.isprintable():
+        text = clean(text)
+    if "://" in text or "=" in text:
+        text = redact(text)
     # Twice: a CI that stamps the lines of a docker that stamps its own.
     for _ in range(2):
         if stamp := _STAMP.match(text):
@@ -58,7 +67,7 @@ def plain(data: bytes) -> str:
 
 def unpacked(stream: BinaryIO) -> Readable:
     """The stream, decompressed when it begins like gzip, bzip2 or xz, and as UTF-8 when it is UTF-16 (PowerShell's
-    redirection writes that)."""
+    redirection writes that). Raises ValueError for zstd."""
     buffered = io.BufferedReader(stream) if isinstance(stream, io.RawIOBase) else stream
     start = buffered.peek(6)[:6] if isinstance(buffered, io.BufferedReader) else b""
     if start.startswith(b"\x1f\x8b"):
@@ -67,6 +76,8 @@ def unpacked(stream: BinaryIO) -> Readable:
         return bz2.BZ2File(buffered)
     if start.startswith(b"\xfd7zXZ\0"):
         return lzma.LZMAFile(buffered)
+    if start.startswith(b"\x28\xb5\x2f\xfd"):
+        raise ValueError("it is compressed with zstd, which Python 3.10 to 3.13 cannot unpack: `zstd -dc` can")
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         return codecs.EncodedFile(buffered, "utf-8", "utf-16", errors="replace")
     return buffered
@@ -75,6 +86,8 @@ def unpacked(stream: BinaryIO) -> Readable:
 def _pieces(buffer: bytes) -> list[tuple[int, int]]:
     """Where the lines with such a word begin and end; of a very long line only the surroundings of the word."""
     lowered = buffer.lower()
+    for flag in _FLAGS:
+        lowered = lowered.replace(flag, b"-" * len(flag))
     found: dict[int, int] = {}
     for word in WORDS:
         at = lowered.find(word)
@@ -86,6 +99,11 @@ def _pieces(buffer: bytes) -> list[tuple[int, int]]:
             found.setdefault(start, end)
             at = lowered.find(word, end)
     return sorted(found.items())
+
+
+def _says(piece: bytes) -> bool:
+    lowered = piece.lower()
+    return any(word in lowered for word in WORDS)
 
 
 class HotLines:
@@ -103,6 +121,8 @@ class HotLines:
         self._number = 1
         self._message = 0
         self._last = b""
+        self._looked_at = 0
+        self._shapes: set[bytes] = set()
 
     def __iter__(self) -> Iterator[tuple[int, str]]:
         carry = b""
@@ -157,17 +177,31 @@ class HotLines:
                 continue
             self._number += buffer.count(b"\n", counted, start)
             counted, done = start, end
-            for piece in buffer[start:end].split(b"\r"):
-                lowered = piece.lower()
-                if any(word in lowered for word in WORDS):
-                    text = plain(piece)
-                    yield self._number, text
-                    if text.startswith("CMake Error"):
-                        self._message = _MESSAGE_LINES
+            line = buffer[start:end].rstrip(b"\r")
+            for piece in line.split(b"\r") if b"\r" in line else (line,):
+                if piece is not line and not _says(piece):
+                    continue
+                if self._known(piece):
+                    continue
+                text = plain(piece)
+                yield self._number, text
+                if text.startswith("CMake Error"):
+                    self._message = _MESSAGE_LINES
             if self._message and buffer[end : end + 1] == b"\n":
                 self._number += 1
                 counted = done = yield from self._rest_of_message(buffer, end + 1)
         self._number += buffer.count(b"\n", counted)
+
+    def _known(self, piece: bytes) -> bool:
+        self._looked_at += 1
+        if self._looked_at <= _ENOUGH:
+            return False
+        shape = piece[:200].translate(None, _DIGITS)
+        if shape in self._shapes:
+            return True
+        if len(self._shapes) < _ENOUGH:
+            self._shapes.add(shape)
+        return False
 
     def _rest_of_message(self, buffer: bytes, start: int) -> Generator[tuple[int, str], None, int]:
         """The indented and the empty lines that follow: a message of CMake's. Returns where it ended."""
