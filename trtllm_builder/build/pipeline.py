@@ -19,6 +19,7 @@ from trtllm_builder.build.registry import RunEntry, new_identifier, register
 from trtllm_builder.build.run import Run, Stage, carry_out, told_as_sentences
 from trtllm_builder.build.signals import interruptible
 from trtllm_builder.build.workspace import Workspace, tag_cache
+from trtllm_builder.build.world import note_world
 from trtllm_builder.errors import BuilderError, Interrupted, UsageError
 from trtllm_builder.plan.make import make_plan
 from trtllm_builder.plan.model import Plan, jsonable
@@ -194,6 +195,7 @@ def _carry_out_all(run: Run) -> None:
     carry_out(_TOOLS, run)
     carry_out(_FETCH, run)
     _say_changes(run, run.plan)
+    note_world(run)
     carry_out(_PATCH, run)
     for stage in _LAST:
         carry_out(stage, run)
