@@ -23,8 +23,8 @@ LEFT = ".removing-"
 _OWN = frozenset(
     (
         "CACHEDIR.TAG", ".CACHEDIR.TAG.new", "lock", "journal.jsonl", "configured-with", "canary", "source",
-        ".source.source.json", ".source.source.new", ".source.partial", "venv", "home", "tmp", "build", "dist", "wheel", "smoke", "bin",
-        "logs", "originals",
+        ".source.source.json", ".source.source.new", ".source.partial", "venv", "home", "tmp", "build", "dist",
+        "wheel", "smoke", "bin", "logs", "originals",
     )
 )  # fmt: skip
 
