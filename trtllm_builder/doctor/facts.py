@@ -71,13 +71,15 @@ class Mpi:
 @dataclass(frozen=True)
 class Graphics:
     """``driver`` and ``gpus`` are nvidia-smi's, ``cuda`` is what a program finds. ``nodes``: device files.
-    ``asked_for``: NVIDIA_VISIBLE_DEVICES, which images made for GPUs set."""
+    ``asked_for``: NVIDIA_VISIBLE_DEVICES, which images made for GPUs set; ``visible``: CUDA_VISIBLE_DEVICES, which
+    hides the others."""
 
     gpus: tuple[Gpu, ...] = ()
     driver: Driver | None = None
     cuda: CudaDriver = field(default_factory=CudaDriver)
     nodes: tuple[str, ...] = ()
     asked_for: str | None = None
+    visible: str | None = None
 
 
 @dataclass(frozen=True)

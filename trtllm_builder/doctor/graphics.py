@@ -64,6 +64,9 @@ def cuda_of(graphics: Graphics) -> str | None:
 def _gpus(graphics: Graphics) -> Finding:
     if graphics.cuda.stub:
         return warn("gpu", "the libcuda.so.1 that is found is a toolkit's stub", "take it out of LD_LIBRARY_PATH")
+    if graphics.cuda.error and graphics.visible is not None:
+        told = f"CUDA_VISIBLE_DEVICES is {graphics.visible!r} in this shell, and no GPU is left: {graphics.cuda.error}"
+        return warn("gpu", told, "unset CUDA_VISIBLE_DEVICES")
     if graphics.cuda.error:
         return fail(
             "gpu",

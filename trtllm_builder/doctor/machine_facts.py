@@ -91,4 +91,5 @@ def read_graphics(environ: Mapping[str, str], root: Path = Path("/")) -> Graphic
         cuda=ask_driver(Path(sys.executable), environ, timeout=_LIMIT),
         nodes=tuple(f"/dev/{path.name}" for path in nodes),
         asked_for=environ.get("NVIDIA_VISIBLE_DEVICES"),
+        visible=environ.get("CUDA_VISIBLE_DEVICES"),
     )

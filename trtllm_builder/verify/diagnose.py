@@ -37,6 +37,12 @@ _RULES = (
     _rule(
         "mpi4py-missing", r"No module named '(mpi4py[\w.]*)'", "{0} is missing: the wheel still imports it.", _REBUILD
     ),
+    _rule(
+        "mpi-init-failed",
+        r"ompi_mpi_init: |An error occurred in MPI_Init|before MPI_INIT completed|orte_init failed",
+        "MPI cannot be started here, and the wheel starts it.",
+        _REBUILD,
+    ),
     _rule("no-driver", r"(libnvidia-ml\.so\.1|libcuda\.so\.1): cannot open", "The driver's {0} is missing.", _GPU),
     _rule("no-driver", r"NVML Shared Library Not Found", "The driver's libnvidia-ml.so.1 is missing.", _GPU),
     _rule(

@@ -98,6 +98,7 @@ def test_the_c_library(facts: Facts, glibc: str | None, level: str) -> None:
         (Graphics(cuda=replace(WORKS, nvml=False)), "nvml", "warn", "libnvidia-ml.so.1 is missing"),
         (Graphics(cuda=CudaDriver(True, True, None, True, "stub")), "gpu", "warn", "a toolkit's stub"),
         (Graphics(cuda=CudaDriver(True, True, "12.8", error="the driver did not answer")), "gpu", "fail", "did not"),
+        (Graphics(cuda=CudaDriver(True, True, "13.0", error="NO_DEVICE"), visible=""), "gpu", "warn", "unset CUDA_"),
         (Graphics(), "gpu", "warn", "--gpus all"),
         (Graphics(cuda=WORKS), "driver", "ok", "11.x or 12.x or 13.x"),
     ],

@@ -27,6 +27,7 @@ SAID = [
     ("ModuleNotFoundError: No module named 'torch'", "module-missing", "torch"),
     ("ImportError: x.so: undefined symbol: cublasLtMatmulPreferenceCreate", "undefined-symbol", "cublasLtMatmul"),
     ("ImportError: libcudnn.so.9: cannot open shared object file", "library-missing", "libcudnn.so.9"),
+    ("[vm:00784] Local abort before MPI_INIT completed completed successfully", "mpi-init-failed", "MPI"),
     ("RuntimeError: Found no NVIDIA driver on your system.", "no-driver", "driver"),
     ("error: cudaErrorStubLibrary: CUDA driver is a stub library", "no-driver", "driver"),
     ("RuntimeError: no CUDA-capable device is detected", "no-device", "no GPU"),
