@@ -32,14 +32,6 @@ class LiveView:
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False)
-        self._live = Live(
-            console=self._console,
-            get_renderable=self._draw,
-            auto_refresh=False,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
         self._over = threading.Event()
         self._clock = threading.Thread(target=self._tick, name="live view", daemon=True)
         self._stage = ""
@@ -49,6 +41,15 @@ class LiveView:
         self._progress: Progress | None = None
         self._entered: dict[str, float] = {}
         self._line = ""
+        # It draws as soon as it is made.
+        self._live = Live(
+            console=self._console,
+            get_renderable=self._draw,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
 
     def __enter__(self) -> LiveView:
         with suppress(OSError):
