@@ -19,6 +19,7 @@ from trtllm_builder.build.workspace import Workspace
 from trtllm_builder.errors import PatchError, Where
 from trtllm_builder.patching.results import Change
 from trtllm_builder.patching.sets import load_set, set_dirs
+from trtllm_builder.patching.tree import STAGING
 from trtllm_builder.plan.request import Request
 from trtllm_builder.source.edits import GONE, changed, digest_of, tree_identity
 from trtllm_builder.text import clean
@@ -53,6 +54,8 @@ def find_edits(workspace: Workspace, environ: Mapping[str, str], *, patched: boo
     names = {name for name in now if now[name] not in (after.get(name), bare.get(name)) and not is_product(name)}
     names |= {name for name in after if patched and name not in now}
     names |= {name for name in before if name in now}
+    # What a kill in the middle of patching left; the next patching takes it away.
+    names -= {name for name in names if name.startswith(f"{STAGING}/")}
     if _is_rewritten(workspace):
         names.discard(_REQUIREMENTS)
     return {name: now.get(name) or digest_of(workspace.source / name) for name in sorted(names)}
@@ -131,7 +134,8 @@ def take_back(workspace: Workspace) -> None:
         if original == GONE:
             path.unlink()
         else:
-            fresh = path.with_name(f".{path.name}.original")
+            # The kept one stays: a kill may come between two files.
+            fresh = workspace.originals / "fresh"
             shutil.copy2(_kept(workspace, name), fresh)
             fresh.replace(path)
     workspace.journal.append("unpatched", times={**_times(workspace), **times})
