@@ -8,7 +8,7 @@ disk. What is wrong with the archive is a finding in the result; only a file tha
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from email.parser import HeaderParser
 from pathlib import Path
@@ -116,6 +116,18 @@ def read_wheel(
         texts=once.texts,
         not_kept=tuple(once.not_kept),
     )
+
+
+def unpack_member(path: Path, name: str) -> Iterator[bytes]:
+    """The bytes of a member that was read before, in pieces. Raises WheelError, UnpackError and OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        entry = next((entry for entry in _entries(descriptor, path, Findings()) if entry.name == name), None)
+        if entry is None:
+            raise WheelError(f"{path.name} no longer holds {name}")
+        yield from unpacking(descriptor, entry).pieces()
+    finally:
+        os.close(descriptor)
 
 
 def _entries(descriptor: int, path: Path, findings: Findings) -> tuple[Entry, ...]:

@@ -11,7 +11,8 @@ from pathlib import Path
 from threading import Lock
 
 from trtllm_builder.binary.stream import Stream
-from trtllm_builder.binary.wheel import Limits, Wheel, WheelError, read_wheel
+from trtllm_builder.binary.unpack import UnpackError
+from trtllm_builder.binary.wheel import Limits, Wheel, WheelError, read_wheel, unpack_member
 from trtllm_builder.errors import UsageError, VerifyError
 from trtllm_builder.verify.auditwheel import ask_auditwheel
 from trtllm_builder.verify.checks import Check
@@ -65,32 +66,31 @@ def audit(
     environ: Mapping[str, str] | None = None,
     limits: Limits | None = None,
 ) -> Audit:
-    """Reads the wheel once. ``scratch`` is where libraries are copied, one at a time, for cuobjdump.
+    """Reads the wheel once, and unpacks nothing. For cuobjdump, libraries are copied to ``scratch``, one at a time.
 
     With ``cross_check`` and no ``cuobjdump`` the second opinion is skipped and says so. Raises VerifyError for a file
     that is no wheel at all.
     """
     libraries: list[Library] = []
     turn, room = Lock(), _SYMBOLS
-    opinions: list[SecondOpinion] = []
 
-    with tempfile.TemporaryDirectory(prefix="verify-", dir=scratch) as directory:
+    def visit(name: str, stream: Stream) -> None:
+        nonlocal room
+        with turn:  # symbols of all libraries together have a limit
+            library = read_library(name, stream, expectation, keep=min(room, KEPT))
+            room -= library.symbols_size
+            libraries.append(library)
 
-        def visit(name: str, stream: Stream) -> None:
-            nonlocal room
-            with turn:  # symbols of all libraries together have a limit, and one cuobjdump takes a gigabyte
-                library = read_library(name, stream, expectation, keep=min(room, KEPT))
-                room -= library.symbols_size
-                libraries.append(library)
-                if cross_check and cuobjdump and library.targets:
-                    opinions.append(_asked(cuobjdump, Path(directory) / "library.so", stream, library, environ or {}))
-
-        try:
-            seen = read_wheel(wheel, visit=visit, keep=_worth_keeping, limits=limits)
-        except (WheelError, OSError) as error:
-            raise VerifyError(f"{wheel} cannot be verified: {error}", remedy="Give the path of a .whl file.") from error
+    try:
+        seen = read_wheel(wheel, visit=visit, keep=_worth_keeping, limits=limits)
+    except (WheelError, OSError) as error:
+        raise VerifyError(f"{wheel} cannot be verified: {error}", remedy="Give the path of a .whl file.") from error
     place = {member.name: number for number, member in enumerate(seen.members)}
     libraries.sort(key=lambda library: place[library.path])
+    opinions: list[SecondOpinion] = []
+    if cross_check and cuobjdump:
+        held = [library for library in libraries if library.targets]
+        opinions = [_opinion(cuobjdump, wheel, library, scratch, environ or {}) for library in held]
     checks = static_checks(
         seen,
         libraries,
@@ -103,15 +103,19 @@ def audit(
     return Audit(seen, tuple(libraries), checks)
 
 
-def _asked(tool: Path, copy: Path, stream: Stream, library: Library, environ: Mapping[str, str]) -> SecondOpinion:
+def _opinion(
+    tool: Path, wheel: Path, library: Library, scratch: Path | None, environ: Mapping[str, str]
+) -> SecondOpinion:
     """cuobjdump reads files only."""
-    stream.seek(0)
-    with copy.open("wb") as target:
-        while piece := stream.read(1 << 20):
-            target.write(piece)
-    opinion = ask(tool, copy, library, environ)
-    copy.unlink()
-    return opinion
+    with tempfile.TemporaryDirectory(prefix="verify-", dir=scratch) as directory:
+        copy = Path(directory) / "library.so"
+        try:
+            with copy.open("wb") as target:
+                for piece in unpack_member(wheel, library.path):
+                    target.write(piece)
+        except (OSError, UnpackError, WheelError) as error:  # no room on the disk, or the wheel was replaced meanwhile
+            return SecondOpinion(unusable=f"{library.path} cannot be unpacked for cuobjdump: {error}")
+        return ask(tool, copy, library, environ)
 
 
 def _worth_keeping(name: str) -> bool:

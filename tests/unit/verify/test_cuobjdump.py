@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from trtllm_builder.binary.fatbin import read_fatbin
+from trtllm_builder.verify import audit as verify_audit
 from trtllm_builder.verify.audit import audit
 from trtllm_builder.verify.checks import Check
 from trtllm_builder.verify.cuobjdump import find_cuobjdump
@@ -93,3 +95,15 @@ def test_where_it_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert find_cuobjdump(environ) == path
         path.unlink()
     assert find_cuobjdump(environ) is None
+
+
+def test_a_library_that_cannot_be_unpacked_is_not_judged(
+    make_wheel: Callable[..., Path], make_library: Callable[..., bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, name: str) -> Iterator[bytes]:
+        yield b"x" * 1000
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(verify_audit, "unpack_member", full)
+    seen = second(make_wheel({LIB: make_library("many.fatbin")}), tool(tmp_path, "13.5", NEW))
+    assert seen.status == "skipped" and "No space left" in str(seen.evidence[0])
