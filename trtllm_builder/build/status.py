@@ -150,8 +150,8 @@ def _progress(path: Path) -> Progress | None:
 
 
 def _last_lines(entry: RunEntry, state: RunState) -> tuple[str, ...]:
-    """Of the log of its stage, when that has one; a wheel that is there needs none."""
-    if state.state in ("done", "gone") or state.stage is None:
+    """Of the log of its stage, when that has one. A failure has been explained already, mostly by other lines."""
+    if state.state in ("done", "failed", "gone") or state.stage is None:
         return ()
     with suppress(OSError, UsageError):
         return tuple(line.text for line in read_logs(entry, state.stage, _LINES))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def resume(
     run: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="A run, as `runs` shows it; the newest unfinished one.")
+        str | None, typer.Argument(metavar="RUN", help="A run, as `runs` shows it; the newest unfinished one.")
     ] = None,
     jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Another number of compilers.")] = None,
     workspace: Annotated[

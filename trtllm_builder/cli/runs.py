@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from trtllm_builder.build.state import RunState
 
 RunArgument = Annotated[
-    str | None, typer.Argument(metavar="[RUN]", help="Its identifier, how that begins or ends, or a profile's newest.")
+    str | None, typer.Argument(metavar="RUN", help="Its identifier, how that begins or ends, or a profile's newest.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
 _SHOWN = 20

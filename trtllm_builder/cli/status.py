@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # sysexits.h, EX_TEMPFAIL: not now, ask again.
 _RUNNING = 75
+# A compiler's command line is no help here.
+_WIDEST = 240
 
 
 def status(run: RunArgument = None, as_json: AsJson = False) -> None:
@@ -73,7 +75,8 @@ def _screen(found: Status) -> list[str]:
     error = ending(entry, state)
     if error is not None:
         lines += ["", str(error), *([f"  {error.remedy}"] if error.remedy else [])]
+        lines += [f"  log: {error.log}"] if error.log else []
     if found.lines:
         lines += ["", f"last lines of {state.stage}:", *(f"  {line}" for line in found.lines)]
     lines += ["", "next:", *(f"  {command}" for command in found.next)]
-    return [redact(clean(line)) for line in lines]
+    return [redact(clean(line if len(line) <= _WIDEST else f"{line[:_WIDEST]}...")) for line in lines]
