@@ -44,7 +44,7 @@ def test_the_whole_way_and_a_second_time(builder: Any, validate: Callable[[str, 
     assert record["measured"]["peak_memory"] > 10_000_000 and record["measured"]["ccache"]["misses"] >= 0
     log = Path(record["log"]["path"])
     assert hashlib.sha256(log.read_bytes()).hexdigest() == record["log"]["sha256"]
-    assert {one["name"] for one in record["patches"]["sets"]} == {"single-device", "optional-modules"}
+    assert {one["name"] for one in record["patches"]["sets"]} == {"single-device", "ub-allocator", "optional-modules"}
 
     before = wheel.stat().st_mtime_ns
     events = builder.events()

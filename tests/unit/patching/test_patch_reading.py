@@ -111,7 +111,7 @@ def test_a_set_of_the_users_own_comes_first_and_an_unknown_one_gets_a_hint(tmp_p
     dirs = set_dirs([tmp_path], {"HOME": str(tmp_path)})
     assert load_set("single-device", dirs).path == own
     assert load_set("optional-modules", dirs).path == shipped("patches") / "optional-modules"
-    assert list(find_sets(dirs)) == ["optional-modules", "single-device"]
+    assert list(find_sets(dirs)) == ["optional-modules", "single-device", "ub-allocator"]
     with pytest.raises(UsageError) as error:
         load_set("single-devise", dirs)
     assert error.value.remedy == "did you mean `single-device`?"

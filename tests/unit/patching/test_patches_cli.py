@@ -33,7 +33,7 @@ def mine(make_tree: Any, make_set: Any) -> tuple[Path, list[str]]:
 def test_json_of_every_command_fits_its_schema(mine: tuple[Path, list[str]]) -> None:
     tree, options = mine
     listed = json.loads(run("list", "--json", *options[:2]))
-    assert [one["name"] for one in listed["sets"]] == ["mine", "optional-modules", "single-device"]
+    assert [one["name"] for one in listed["sets"]] == ["mine", "optional-modules", "single-device", "ub-allocator"]
     checked = json.loads(run("check", tree, "--json", *options))
     applied = json.loads(run("apply", tree, "--json", *options))
     for document in (listed, checked, applied):

@@ -77,7 +77,7 @@ def test_a_directory_is_probed_where_it_is_and_not_written_to(
     assert sorted((path, path.stat().st_mtime_ns) for path in source.rglob("*")) == before
     validate("plan", plan.to_json())
     assert plan.source.directory == str(source) and plan.source.origin == "--source"
-    assert [patch.outcome for patch in plan.patches] == ["applies", "applies"]
+    assert [patch.outcome for patch in plan.patches] == ["applies", "not needed", "applies"]
     assert all("; " in patch.reason and patch.reason.endswith(" operations") for patch in plan.patches)
     assert material.patches is not None and material.patches.needed
     assert not plan.assumed and plan.upstream.value == "0.0.0+canary"
