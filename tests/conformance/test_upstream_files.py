@@ -1,7 +1,8 @@
 """The probe against real files of upstream, where they are at hand: ``UPSTREAM_TREES=DIR pytest tests/conformance -rs``
 
-``DIR`` holds checkouts, loose files under their usual paths, or git repositories (bare ones too). Files are known by
-sha256 or by commit and path (facts.yaml); what is not there is skipped by name. Nothing of upstream's is kept here.
+``DIR`` holds checkouts, loose files under their usual paths, git repositories (bare ones too), or directories named
+like a commit with files of it below (then the giver vouches for them). Files are known by sha256 or by commit and path
+(the YAML files here); what is not there is skipped by name. Nothing of upstream's is kept here.
 """
 
 from __future__ import annotations
@@ -20,7 +21,13 @@ import yaml
 from trtllm_builder.upstream.model import Probe
 from trtllm_builder.upstream.probe import probe
 
-FACTS = yaml.safe_load((Path(__file__).parent / "facts.yaml").read_text())
+HERE = Path(__file__).parent
+FILES = [
+    entry
+    for name in ("build_scripts.yaml", "other_files.yaml")
+    for entry in yaml.safe_load((HERE / name).read_text())["files"]
+]
+WHOLE = yaml.safe_load((HERE / "trees.yaml").read_text())["trees"]
 TREES = os.environ.get("UPSTREAM_TREES")
 STUB = "def main():\n    pass\n"
 
@@ -30,7 +37,7 @@ pytestmark = pytest.mark.skipif(not TREES, reason="UPSTREAM_TREES names no direc
 @cache
 def by_digest() -> dict[str, Path]:
     """sha256 -> file, for every file under TREES that has one of the paths that facts are about."""
-    names = {entry["path"] for entry in FACTS["files"]} | {"tensorrt_llm/version.py"}
+    names = {entry["path"] for entry in FILES} | {"tensorrt_llm/version.py"}
     found = {}
     for directory, folders, files in os.walk(TREES or "/nonexistent"):
         folders[:] = [folder for folder in folders if folder not in (".git", "objects")]
@@ -49,6 +56,11 @@ def repositories() -> tuple[Path, ...]:
     return tuple(path for path in candidates if (path / "objects").is_dir() and (path / "HEAD").is_file())
 
 
+def named_like(entry: dict[str, Any]) -> tuple[Path, ...]:
+    """Directories that were given under the name of the entry's commit."""
+    return tuple(Path(TREES or "/nonexistent").glob(f"{entry['commit']}*")) if "commit" in entry else ()
+
+
 def content(entry: dict[str, Any]) -> bytes:
     """The file's bytes; skips the test when it is not among what was given."""
     if "sha256" in entry:
@@ -63,6 +75,9 @@ def content(entry: dict[str, Any]) -> bytes:
         )
         if shown.returncode == 0:
             return shown.stdout
+    for directory in named_like(entry):
+        if (directory / entry["path"]).is_file():
+            return (directory / entry["path"]).read_bytes()
     pytest.skip(f"not given: {entry['name']} ({entry.get('sha256') or entry['commit']})")
 
 
@@ -81,11 +96,18 @@ def check(entry: dict[str, Any], found: Probe) -> None:
     for name, default in entry.get("options", {}).items():
         assert options[name] == default
     assert set(entry.get("no_options", ())) & set(options) == set()
+    for option, facts in entry.get("components", {}).items():
+        component = found.component(option)
+        assert component is not None
+        read = {"minimum": component.minimum, "only": list(component.only), "one_file": component.one_file}
+        assert read == {"minimum": None, "only": [], "one_file": False, **facts}
+    if "bases" in entry:
+        assert list(found.architecture_bases) == entry["bases"] and list(found.architecture_exact) == entry["exact"]
     if "cmake_minimum" in entry:
         assert found.cmake_minimum == entry["cmake_minimum"]
 
 
-@pytest.mark.parametrize("entry", FACTS["files"], ids=lambda entry: entry["name"])
+@pytest.mark.parametrize("entry", FILES, ids=lambda entry: entry["name"])
 def test_a_file(entry: dict[str, Any], tmp_path: Path) -> None:
     data = content(entry)
     for name, text in (("scripts/build_wheel.py", STUB.encode()), (entry["path"], data)):
@@ -94,7 +116,7 @@ def test_a_file(entry: dict[str, Any], tmp_path: Path) -> None:
     check(entry, probe(tmp_path))
 
 
-@pytest.mark.parametrize("entry", FACTS["trees"], ids=lambda entry: entry["name"])
+@pytest.mark.parametrize("entry", WHOLE, ids=lambda entry: entry["name"])
 def test_a_tree(entry: dict[str, Any]) -> None:
     path = by_digest().get(entry["sha256"])
     if path is None or not (path.parent.parent / "scripts/build_wheel.py").is_file():
@@ -113,5 +135,6 @@ def test_a_tree(entry: dict[str, Any]) -> None:
 
 
 def test_something_was_given() -> None:
-    wanted = {entry.get("sha256") for entry in (*FACTS["files"], *FACTS["trees"])}
-    assert wanted & set(by_digest()) or repositories(), f"{TREES} holds no file of upstream that facts.yaml knows"
+    wanted = {entry.get("sha256") for entry in (*FILES, *WHOLE)}
+    given = wanted & set(by_digest()) or repositories() or any(named_like(entry) for entry in FILES)
+    assert given, f"{TREES} holds no file of upstream that is known here"
