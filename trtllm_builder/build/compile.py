@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 from trtllm_builder.build.diagnosis.show import build_failure
 from trtllm_builder.build.disk_watch import DiskWatch
+from trtllm_builder.build.distrust import distrust
 from trtllm_builder.build.edits import find_edits, told
 from trtllm_builder.build.evidence import Jobs, gather, snapshot
 from trtllm_builder.build.gauges import Gauges
@@ -23,9 +23,9 @@ from trtllm_builder.plan.environment import FROM_HOST
 from trtllm_builder.plan.history import read_history
 from trtllm_builder.process import run as run_process
 from trtllm_builder.repro.wheel_writer import sha256_of
+from trtllm_builder.source.edits import tree_identity
 from trtllm_builder.units import format_size
 from trtllm_builder.upstream.flags_help import compare_help
-from trtllm_builder.upstream.generated import generated_trees
 
 # Where things are kept and how much of them, not what is built.
 _CACHES = ("CCACHE_DIR", "CCACHE_MAXSIZE", "PIP_CACHE_DIR")
@@ -68,8 +68,7 @@ def do_compile(run: Run) -> Json:
     for stale in workspace.dist.glob("*.whl"):
         stale.unlink()
     _check_flags(run)
-    _distrust_generated(run)
-    _distrust_build(run)
+    distrust(run)
     log, cache_log = run.log("compile"), run.log_directory / "ccache.stats"
     gauges = Gauges(
         workspace.build,
@@ -88,7 +87,7 @@ def do_compile(run: Run) -> Json:
         nonlocal configured, noted
         # All that upstream generates is whole before CMake looks at it; ninja may have finished files when it says so.
         if line and line.startswith("-- Build files have been written to"):
-            run.journal.append("generated", run=run.identifier)
+            run.journal.append("generated", run=run.identifier, tree=tree_identity(workspace.source))
         if progress.phase == "build" and not configured:
             configured = True
             problems = what_did_not_take(workspace.build, plan.options)
@@ -174,36 +173,3 @@ def _check_flags(run: Run) -> None:
             "scripts/build_wheel.py --help disagrees with its source: " + "; ".join(one.what for one in differences),
             remedy="this upstream registers flags in a way the probe does not read; please report it",
         )
-
-
-def _distrust_generated(run: Run) -> None:
-    """Delete generated trees that an interrupted run may have left half-written: upstream trusts what is there.
-
-    They are whole once a build got past configuring with the same source, which the journal then says.
-    """
-    complete = False
-    for event in run.journal.events():
-        if event["event"] == "end" and event.get("stage") == "fetch":
-            complete = False
-        elif event["event"] == "generated":
-            complete = True
-    if complete:
-        return
-    root = run.workspace.source.resolve()
-    for directory in generated_trees(run.material.probe):
-        path = (root / directory).resolve()
-        if path.is_dir() and path.is_relative_to(root) and path != root:
-            shutil.rmtree(path)
-
-
-def _distrust_build(run: Run) -> None:
-    """CMake keeps the compilers it once found, and setuptools whatever copy an attempt before left half-written."""
-    marker = run.workspace.root / "configured-with"
-    tools = json.dumps([run.plan.toolkit.value, run.plan.python.value, run.plan.python_version])
-    if run.workspace.build.exists() and not (marker.is_file() and marker.read_text() == tools):
-        shutil.rmtree(run.workspace.build)
-    marker.write_text(tools)
-    for pattern in ("build/lib*", "build/bdist.*"):
-        for leftover in run.workspace.source.glob(pattern):
-            if leftover.is_dir() and not leftover.is_symlink():
-                shutil.rmtree(leftover)

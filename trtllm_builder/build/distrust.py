@@ -1,0 +1,104 @@
+"""What a compile stage must not trust of what lies there: half-written at a kill, on a full disk, when the machine went
+down. Everything else stays, so that nothing finished is compiled again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+from trtllm_builder.build.run import Run
+from trtllm_builder.source.edits import tree_identity
+from trtllm_builder.upstream.generated import generated_trees
+
+# A line of CMakeCache.txt: comment, ``NAME:TYPE=VALUE``, or nothing (manual cmake(1), "CMake Cache").
+_CACHE_LINE = re.compile(r'#.*|//.*|("[^"]+"|[^":=#/][^":=]*):[A-Z]+=.*|\s*')
+# Among the last that CMake writes, for every cache that took a whole run.
+_CACHE_NEEDS = ("CMAKE_GENERATOR:INTERNAL=", "CMAKE_HOME_DIRECTORY:INTERNAL=")
+_CONFIGURED_IN = re.compile(r"\d+\.\d+.*")
+_BINARIES = (".o", ".so", ".a")
+
+
+def distrust(run: Run) -> None:
+    """Take away what upstream, CMake and ninja or make would trust without looking."""
+    _distrust_generated(run)
+    _distrust_toolchain(run)
+    build = run.workspace.build
+    if is_cache_broken(build):
+        run.observer.note("CMakeCache.txt was cut short; CMake starts without it, and what is compiled stays")
+        forget_configuration(build)
+    for path in list(broken_binaries(build)):
+        run.observer.note(f"{path.relative_to(build)} was cut short; it is made again")
+        path.unlink()
+    # setuptools takes whatever copy an attempt before left half-written.
+    for pattern in ("build/lib*", "build/bdist.*"):
+        for leftover in run.workspace.source.glob(pattern):
+            if leftover.is_dir() and not leftover.is_symlink():
+                shutil.rmtree(leftover)
+
+
+def _distrust_generated(run: Run) -> None:
+    """Delete generated trees that an interrupted run may have left half-written: upstream trusts what is there.
+
+    They are whole once a build got past configuring with the same source, which the journal then says.
+    """
+    tree = tree_identity(run.workspace.source)
+    if any(event["event"] == "generated" and event.get("tree") == tree for event in run.journal.events()):
+        return
+    root = run.workspace.source.resolve()
+    for directory in generated_trees(run.material.probe):
+        path = (root / directory).resolve()
+        if path.is_dir() and path.is_relative_to(root) and path != root:
+            shutil.rmtree(path)
+
+
+def _distrust_toolchain(run: Run) -> None:
+    """CMake keeps the compilers it once found."""
+    marker = run.workspace.root / "configured-with"
+    tools = json.dumps([run.plan.toolkit.value, run.plan.python.value, run.plan.python_version])
+    if run.workspace.build.exists() and not (marker.is_file() and marker.read_text() == tools):
+        shutil.rmtree(run.workspace.build)
+    marker.write_text(tools)
+
+
+def is_cache_broken(build: Path) -> bool:
+    """Whether CMakeCache.txt is there and not whole: CMake ends with an error at the line that was cut."""
+    try:
+        text = (build / "CMakeCache.txt").read_text("utf-8", errors="replace")
+    except FileNotFoundError:
+        return False
+    whole = text.endswith("\n") and all(_CACHE_LINE.fullmatch(line) for line in text.splitlines())
+    return not whole or not all(needed in text for needed in _CACHE_NEEDS)
+
+
+def forget_configuration(build: Path) -> None:
+    """Take away what CMake found out about this machine; objects, and ninja's knowledge of them, stay."""
+    (build / "CMakeCache.txt").unlink(missing_ok=True)
+    for directory in (build / "CMakeFiles").glob("*"):
+        if directory.is_dir() and _CONFIGURED_IN.fullmatch(directory.name):
+            shutil.rmtree(directory)
+
+
+def broken_binaries(build: Path) -> Iterator[Path]:
+    """Objects and libraries that cannot be whole: empty, beginning with zeros, or ELF files whose table of sections
+    (elf(5), e_shoff) lies behind their end. make takes them by their time alone, ninja after a crash of the machine."""
+    for path in build.rglob("*"):
+        if path.suffix in _BINARIES and path.is_file() and not path.is_symlink():
+            size = path.stat().st_size
+            with path.open("rb") as stream:
+                head = stream.read(64)
+            if size == 0 or head[:4] == bytes(4) or (head[:4] == b"\x7fELF" and not _is_whole(head, size)):
+                yield path
+
+
+def _is_whole(head: bytes, size: int) -> bool:
+    if len(head) < 64 or head[4:6] != b"\x02\x01":
+        # Neither 64 bits nor little endian is none of ours: whoever made it may know.
+        return len(head) == 64
+    table: int = struct.unpack_from("<Q", head, 40)[0]
+    entry_size, entries = struct.unpack_from("<HH", head, 58)
+    return table > 0 and table + int(entry_size) * int(entries) <= size
