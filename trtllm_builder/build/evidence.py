@@ -144,10 +144,15 @@ def _killed(before: Snapshot, after: Snapshot) -> tuple[int | None, str]:
     if risen:
         count, name = max(risen, key=lambda one: one[0])
         return count, f"oom_kill in {name}"
+    known = before.host_kills is not None and after.host_kills is not None
+    host = (after.host_kills or 0) - (before.host_kills or 0) if known else 0
     if rises:
-        # The kernel counts a kill in the killed one's own cgroup, also when the whole machine was out of memory: one
-        # that the machine counts and ours does not was somebody else's.
-        return 0, f"oom_kill in {rises[0][1]} did not rise"
-    if before.host_kills is not None and after.host_kills is not None:
-        return after.host_kills - before.host_kills, _HOST
+        name = rises[0][1]
+        # The kernel counts a kill in the killed one's own cgroup, also when the whole machine was out of memory.
+        # Version 2 counts it in all above too; version 1 does not, and a compiler may have been put into one below.
+        if host and name.endswith("memory.oom_control"):
+            return None, f"oom_kill in {name} did not rise and the machine's did, which may be another's"
+        return 0, f"oom_kill in {name} did not rise"
+    if known:
+        return host, _HOST
     return None, "neither a cgroup's oom_kill counter nor the machine's (/proc/vmstat) can be read here"

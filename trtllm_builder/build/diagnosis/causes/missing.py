@@ -11,6 +11,10 @@ SIGNATURES = (
             "No such file or directory",
             r"^(?P<file>[^\s:]+):\d+:\d+: (?:fatal )?error: (?P<subject>[\w./+-]+): No such file or directory",
         ),
+        (
+            "No such file or directory",
+            r"^(?P<file>[^\s:]+): fatal error: (?P<subject>[\w./+-]+\.(?:h|hpp|cuh|inc)): No such file or directory",
+        ),
         ("file not found", r"^(?P<file>[^\s:]+):\d+:\d+: (?:fatal )?error: '(?P<subject>[\w./+-]+)' file not found"),
         (
             "cannot open source file",

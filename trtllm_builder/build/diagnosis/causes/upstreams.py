@@ -15,8 +15,7 @@ SIGNATURES = (
         ),
         (
             "Exactly one binding library",
-            r"AssertionError: .*Exactly one binding library.*?(?P<subject>\w+_cpp_tllm|deep_gemm|flash_mla"
-            r"|deep_ep)?\w*\.?$",
+            r"AssertionError: .*Exactly one binding library(?:.*\b(?P<subject>deep_gemm|flash_mla|deep_ep))?",
         ),
         ("unknown target", r"unknown target '(?P<subject>deep_ep|deep_gemm|flash_mla|nccl_extensions_wheel)'"),
         (
