@@ -11,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from trtllm_builder.upstream.audit.model import MpiAudit
     from trtllm_builder.upstream.drift import Change
     from trtllm_builder.upstream.model import Component, Flag, Probe
 
@@ -56,10 +57,12 @@ def _drift(found: Probe, against: str, as_json: bool) -> None:
     import json
 
     from trtllm_builder.text import clean
-    from trtllm_builder.upstream.drift import compare
+    from trtllm_builder.upstream.drift import compare, compare_paths
 
     name, reference = _reference(against)
     changes = compare(reference, found)
+    if not reference.assumed:
+        changes += compare_paths(_audit(Path(reference.root)), _audit(Path(found.root)))
     if as_json:
         document = {
             "schema": 1,
@@ -74,6 +77,14 @@ def _drift(found: Probe, against: str, as_json: bool) -> None:
             typer.echo(clean(line).encode("utf-8", "replace").decode())
     if changes:
         raise typer.Exit(1)
+
+
+def _audit(root: Path) -> MpiAudit:
+    from trtllm_builder.upstream.audit.audit import audit
+    from trtllm_builder.upstream.audit.package import Package
+    from trtllm_builder.upstream.tree import Tree
+
+    return audit(Package.of_tree(Tree(root)))
 
 
 def _reference(against: str) -> tuple[str, Probe]:
@@ -106,7 +117,8 @@ def _changes(title: str, changes: tuple[Change, ...]) -> Iterator[str]:
             yield f"  {change.what:<8} {change.name}{shown}"
             yield f"           {change.matters}"
     yield ""
-    yield f"{len(changes)} changes that matter" if changes else "nothing that matters changed"
+    count = "1 change that matters" if len(changes) == 1 else f"{len(changes)} changes that matter"
+    yield count if changes else "nothing that matters changed"
 
 
 def _lines(found: Probe) -> Iterator[str]:

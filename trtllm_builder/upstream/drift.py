@@ -1,6 +1,7 @@
 """What changed between two checkouts of upstream, or between a checkout and what the catalogue expects of its release.
 
-Only what matters to a build is told: flags, options, targets, traps, components, GPU code, what happens to -D values.
+Only what matters to a build is told: flags, options, targets, traps, components, GPU code, what happens to -D
+values, and (between two checkouts) the ways on which MPI is reached.
 Line numbers, versions and the order of things are no change.
 """
 
@@ -10,10 +11,21 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from trtllm_builder.upstream.audit.model import MpiAudit
 from trtllm_builder.upstream.model import Component, Flag, Probe, Trap
 
 Kind = Literal[
-    "flag", "option", "target", "trap", "component", "-D values", "GPU code", "CMake", "submodule", "archive"
+    "flag",
+    "option",
+    "target",
+    "trap",
+    "component",
+    "-D values",
+    "GPU code",
+    "CMake",
+    "submodule",
+    "archive",
+    "import path",
 ]
 
 
@@ -54,6 +66,28 @@ def compare(before: Probe, after: Probe) -> tuple[Change, ...]:
         *_values(before, after),
         *_files(before, after),
     )
+
+
+def compare_paths(before: MpiAudit, after: MpiAudit) -> tuple[Change, ...]:
+    """Places that ``import``, ``LLM(...)`` or ``trtllm-serve`` newly reach MPI at, or no longer; those that the audit
+    does not understand count too."""
+    old, new = _paths(before), _paths(after)
+    return tuple(
+        Change("import path", name, old.get(name), new.get(name), "a patch has to close it, or has nothing to close")
+        for name in _either(old, new)
+        if old.get(name) != new.get(name)
+    )
+
+
+def _paths(found: MpiAudit) -> dict[str, str]:
+    """``entry: file: what`` -> how sure it is. Lines move with every edit and are left out."""
+    paths = {}
+    for entry in found.entries:
+        for one in entry.unknown:
+            paths[f"{entry.entry}: {one.place.file}: {one.what}"] = "unknown shape"
+        for touch in entry.touches:
+            paths[f"{entry.entry}: {touch.place.file}: {touch.what}"] = touch.standing.word
+    return paths
 
 
 def _flags(before: Probe, after: Probe) -> Iterator[Change]:

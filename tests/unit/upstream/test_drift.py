@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from trtllm_builder.upstream.audit.audit import audit
+from trtllm_builder.upstream.audit.model import MpiAudit
+from trtllm_builder.upstream.audit.package import Package
 from trtllm_builder.upstream.catalogue import row_named
-from trtllm_builder.upstream.drift import Change, compare
+from trtllm_builder.upstream.drift import Change, compare, compare_paths
 from trtllm_builder.upstream.probe import probe
+from trtllm_builder.upstream.tree import Tree
 
 Trees = Callable[..., Path]
 
@@ -98,6 +102,23 @@ def test_a_trap_that_comes_goes_or_moves(tree: Trees) -> None:
         ("trap", "gone", "wheel-built-twice"),
         ("trap", "new", "msa-staging"),
     ]
+
+
+def test_ways_on_which_mpi_is_reached(tree: Trees) -> None:
+    def audited(name: str, lines: str) -> MpiAudit:
+        files = {"tensorrt_llm/__init__.py": "from . import _utils\n", "tensorrt_llm/_utils.py": lines}
+        return audit(Package.of_tree(Tree(tree(files, name=name))))
+
+    touching, moved = (
+        audited("old", "from mpi4py import MPI\n"),
+        audited("moved", "import os\n\nfrom mpi4py import MPI\n"),
+    )
+    free = audited("new", "import os\n")
+    gone = compare_paths(touching, free)
+    assert [(one.kind, one.what, one.before) for one in gone] == [("import path", "gone", "certain")]
+    assert gone[0].name.startswith("import: tensorrt_llm/_utils.py: ")
+    assert [one.what for one in compare_paths(free, touching)] == ["new"]
+    assert compare_paths(touching, moved) == ()
 
 
 def test_lines_versions_and_order_are_no_change(tree: Trees) -> None:
