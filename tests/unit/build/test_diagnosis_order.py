@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 from trtllm_builder.build.diagnosis.engine import diagnose
 from trtllm_builder.build.diagnosis.model import Diagnosis
 from trtllm_builder.build.diagnosis.packages import PARTS, find, look_up
@@ -108,8 +110,30 @@ def test_long_lines_are_cut_around_what_matters() -> None:
 
 
 def test_thousands_of_errors_are_a_few_findings_of_a_few_lines() -> None:
-    found = judge("".join(f"f{n}.cpp:1:1: fatal error: h{n}.h: No such file or directory\n" for n in range(3000)))
+    found = judge("".join(f"f{n}.cpp:1:1: fatal error: h{n}.h: No such file or directory\n" for n in range(500)))
     assert found.first.lines[0].number == 1 and len(found.others) == 5
+
+
+def test_what_a_compiler_says_inside_a_message_of_cmake_is_found() -> None:
+    found = judge(
+        "CMake Error at CMakeTestCUDACompiler.cmake:103 (message):\n"
+        '  The CUDA compiler\n\n    "/usr/local/cuda/bin/nvcc"\n\n'
+        "  is not able to compile a simple test program.\n\n  It fails with the following output:\n\n"
+        "    main.cu:1:10: fatal error: cuda_runtime.h: No such file or directory\n\n"
+        "Call Stack (most recent call first):\n"
+    )
+    assert found.first.id == "header-missing" and found.first.lines[0].number == 10
+
+
+def test_what_is_kept_does_not_grow_with_what_is_found() -> None:
+    peaks = []
+    for count in (100, 600):
+        lines = ((n, f"f{n}.cpp:1:1: fatal error: h{n}.h: No such file or directory") for n in range(1, count))
+        tracemalloc.start()
+        diagnose(lines)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]
 
 
 def test_known_packages() -> None:
