@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 
 from trtllm_builder.text import clean
@@ -15,7 +16,7 @@ from trtllm_builder.verify.compare_elf import CodeChange, LibraryChange, Names, 
 from trtllm_builder.verify.report_text import wrapped
 
 _KEEP = 12  # names or files of one kind
-_VALUE = 200  # characters of a header
+_VALUE, _KERNEL = 200, 60  # characters of a header, and of a name that cannot be made readable
 _INDENT = " " * 14
 _CODE, _NEEDS = "GPU code", "needs"
 _SIGNS = {"removed": "-", "added": "+", "changed": "~", "moved": ">"}
@@ -85,7 +86,7 @@ def _why(change: MemberChange) -> str:
 
 def _code_told(code: Sequence[CodeChange]) -> str:
     targets = ", ".join(dict.fromkeys(one.target for one in code))
-    kernels = sorted({name for one in code for name in one.kernels})
+    kernels = _kernels({name for one in code for name in one.kernels})
     if kernels:
         return f"GPU code for {targets} (kernel{'s' * (len(kernels) > 1)} {_few(kernels, 3)})"
     return f"GPU code for {targets}"
@@ -165,7 +166,7 @@ def _library(change: LibraryChange) -> Iterator[str]:
 
 def _code_change(one: CodeChange) -> str:
     kind = {"cubin": "machine code", "ptx": "PTX", "lto": "LTO code"}.get(one.kind, "code")
-    kernels = f": {_few(one.kernels, 4)}" if one.kernels else ""
+    kernels = f": {_few(_kernels(one.kernels), 6)}" if one.kernels else ""
     if one.count_a == one.count_b:
         pieces = f"{one.count_a} piece{'s' * (one.count_a > 1)} of {kind} recompiled"
     else:
@@ -173,6 +174,26 @@ def _code_change(one: CodeChange) -> str:
         if not one.count_a or not one.count_b:
             pieces = f"{one.count_a or one.count_b} pieces of {kind} only in the {'first' if one.count_a else 'second'}"
     return f"GPU {one.target}: {pieces}{kernels}"
+
+
+def _kernels(mangled: Iterable[str]) -> list[str]:
+    """Names for people: ``cutlass::device_kernel<...> (46 of them)``. The JSON document has them whole."""
+    counts = Counter(readable(name) for name in mangled)
+    return [name + (f" ({count} of them)" if count > 1 else "") for name, count in sorted(counts.items())]
+
+
+def readable(mangled: str) -> str:
+    """The qualified name without template arguments and parameters (Itanium C++ ABI, 5.1.3), or what was given."""
+    match = re.match(r"_ZN?K?", mangled)
+    at, parts = match.end() if match else 0, []
+    while match and (length := re.match(r"\d+", mangled[at:])):
+        begin = at + length.end()
+        at = begin + int(length[0])
+        # A name that begins so is that of an unnamed namespace.
+        parts.append("(anonymous)" if mangled[begin:at].startswith("_GLOBAL__N_") else mangled[begin:at])
+    if not parts or at > len(mangled):
+        return mangled if len(mangled) <= _KERNEL else f"{mangled[:_KERNEL]}..."
+    return "::".join(parts) + ("<...>" if mangled[at : at + 1] == "I" else "")
 
 
 def _section(one: SectionChange) -> str:

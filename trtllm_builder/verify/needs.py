@@ -22,8 +22,8 @@ class Needs:
     """``python`` in words; ``platforms`` such as ``Linux x86_64``; ``glibc`` the oldest that has what is asked for, by
     the library ``glibc_by``.
 
-    ``cuda``: major versions of the toolkit whose libraries are linked (several: one is chosen at run time); ``driver``
-    the oldest that serves the oldest of them. ``gpus``: targets of machine code, ``ptx`` those of PTX. ``torch``: the
+    ``cuda``: major versions of the toolkit whose libraries are linked (several: one is chosen at run time), or whose
+    compiler made the GPU code, where that shows; ``driver`` the oldest that serves the oldest of them. ``gpus``: targets of machine code, ``ptx`` those of PTX. ``torch``: the
     requirement, empty when there is none; ``torch_abi``: ``new``, ``old``, ``mixed`` or empty. ``communication``: MPI,
     NCCL, UCX and NVSHMEM libraries that are linked.
     """
@@ -80,6 +80,8 @@ def needs_of(found: Audit) -> Needs:
     floor = max((one for one in wanted.values() if one), default=None)
     needed = {soname for library in libraries for soname in library.needed}
     cuda = tuple(sorted({major for soname in needed if (major := cuda_major(soname)) is not None}))
+    if not cuda:  # the run-time library may be linked statically: then the compiler's mark is all there is
+        cuda = tuple(sorted({library.cuda[0] for library in libraries if library.cuda}))
     required = torch_requirement(found.wheel)
     uses = [torch_use(library) for library in libraries] if found.wheel.name != "torch" else []
     abis = {use.abi for use in uses} - {""}

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from trtllm_builder.cli import compare as command
 from trtllm_builder.errors import UsageError
 from trtllm_builder.verify.compare import Comparison, MemberChange, compare
-from trtllm_builder.verify.compare_text import comparison_lines, summary
+from trtllm_builder.verify.compare_text import comparison_lines, readable, summary
 
 MakeWheel = Callable[..., Path]
 MakeLibrary = Callable[..., bytes]
@@ -143,6 +143,26 @@ def test_one_byte_of_data_is_traced_to_its_section(pair: Callable[..., Compariso
     library = changed(found).library
     assert library is not None and [one.name for one in library.sections] == [".rodata"]
     assert f"All comes from {LIB}: other bytes in .rodata." in text(found)
+
+
+@pytest.mark.parametrize(
+    ("mangled", "name"),
+    [
+        ("_Z5scalePff", "scale"),
+        ("_ZN7cutlass13device_kernelIN5flash3FwdEEEvT_", "cutlass::device_kernel<...>"),
+        (
+            "_ZN44_GLOBAL__N__0c2a1b3d_4_k_cu_5d6e7f80_12345678abc1fEv",
+            "_ZN44_GLOBAL__N__0c2a1b3d_4_k_cu_5d6e7f80_12345678abc1fEv",
+        ),
+        ("_ZN12_GLOBAL__N_13runEv", "(anonymous)::run"),
+        ("plain_c", "plain_c"),
+        ("_Z99short", "_Z99short"),
+        ("_ZN", "_ZN"),
+        ("x" * 99, "x" * 60 + "..."),
+    ],
+)
+def test_kernels_by_names_that_people_read(mangled: str, name: str) -> None:
+    assert readable(mangled) == name
 
 
 def test_a_damaged_library_is_told(pair: Callable[..., Comparison], make_library: MakeLibrary) -> None:
