@@ -123,7 +123,7 @@ SIGNATURES = (
         ("Unknown option", r"nvcc fatal\s+: Unknown option '(?P<subject>[^']+)'"),
         ("CXX_STANDARD", r"(?P<subject>CXX_STANDARD is set to invalid value|CUDA_STANDARD is set to invalid value)"),
         ("no such instruction", r"Error: no such instruction: [`'](?P<subject>[^'`]+)"),
-        says="A compiler here is too old: it does not know {subject}.",
+        says="A compiler here does not know {subject}: it is older than this code expects, or the flag is misspelt.",
         remedy="take a newer one (gcc 11 or later, and a toolkit that the release asks for: `trtllm-build "
         "plan` shows both)",
         explains=("compile-error", "cmake-error"),

@@ -53,6 +53,18 @@ SIGNATURES = (
         explains=("link-error",),
     ),
     signature(
+        "cuda-major",
+        (
+            "cannot open shared object file",
+            r"(?P<subject>lib(?:cublas|cudart|cufft|curand|cusolver|cusparse|nvrtc|nvJitLink)\w*\.so\.(?P<major>\d+))"
+            r"[\d.]*: cannot open shared object file",
+        ),
+        says="{subject} cannot be loaded: something here was built for CUDA {major}, and its libraries are not there.",
+        remedy="take the build of that package (often PyTorch) for the toolkit's own CUDA version, or put the libraries "
+        "of CUDA {major} into LD_LIBRARY_PATH (build.environment)",
+        explains=("python-error",),
+    ),
+    signature(
         "library-missing-at-run-time",
         ("cannot open shared object file", r"(?P<subject>[\w.+-]+\.so[\w.]*): cannot open shared object file"),
         ("not found (required by", r"(?P<subject>[\w.+-]+\.so[\w.]*) => not found"),

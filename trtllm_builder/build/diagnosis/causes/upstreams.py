@@ -40,8 +40,7 @@ SIGNATURES = (
         ("undefined reference to `MPI_", r"undefined reference to `(?P<symbol>MPI_\w+)'"),
         ("undefined reference to `ompi_", r"undefined reference to `(?P<symbol>ompi_\w+)'"),
         ("undefined reference to `nccl", r"undefined reference to `(?P<symbol>nccl\w+)'"),
-        says="This upstream's code uses {symbol} although ENABLE_MULTI_DEVICE is 0: it cannot be built "
-        "single-device as it is.",
+        says="The code uses {symbol}, which a single-device build (ENABLE_MULTI_DEVICE=0) does not have.",
         remedy="0.18 and older carry prebuilt archives with MPI inside and cannot; for 1.0 and the first "
         "1.1 candidates take "
         "a later commit of the release; `trtllm-build releases` says what is known",
