@@ -63,16 +63,17 @@ def doctor(
         mirrors=tuple(prefix.replacement for one in wanted.mirrors for prefix in one.git) if wanted else (),
         try_mpirun=wheel is not None,
     )
-    gathering = start(asked)
-    known = candidates(os.environ)
-    plan: Plan | BuilderError | None = None
-    if request is not None:
+
+    def find_plan() -> Plan | BuilderError | None:
         try:
-            plan, _ = make_plan(request)
+            return make_plan(request)[0] if request else None
         except BuilderError as error:
-            plan = error
+            return error
+
+    gathering = start(asked, plan=find_plan)
+    known = candidates(os.environ)
     found = _wheel(wheel) if wheel is not None else None
-    facts = gathering.finish()
+    facts, plan = gathering.finish()
     answer = examine(facts, cure(facts, known), python=asked.python, profile=profile, plan=plan, wheel=found)
     if as_json:
         typer.echo(json.dumps(answer.to_json(), indent=2))

@@ -97,7 +97,7 @@ def examine(
         ("GPU and MPI", _running(facts, cure)),
         ("building", building),
     ]
-    if profile is not None and plan is not None:
+    if profile is not None:
         groups.append((f"profile {profile}", _plan(plan)))
     if isinstance(wheel, WheelFacts):
         groups.append((f"wheel {wheel.name}", wheel_findings(wheel, facts, cure)))
@@ -121,10 +121,15 @@ def _machine(facts: Facts) -> list[Finding]:
     if facts.privileges is not None:
         found += privilege_findings(facts.privileges, system, machine.provider if machine else None)
     found += command_findings(facts.commands or ())
-    found += [
-        warn("late", f"{name}: no answer in time", "a disk, a driver or a program here hangs: see what it waits for")
-        for name in facts.late
-    ]
+    if facts.late:
+        waited = f"; waited for {', '.join(facts.hung)}" if facts.hung else ""
+        found.append(
+            warn(
+                "late",
+                f"no answer in time about {', '.join(facts.late)}{waited}",
+                "a disk, a driver or a program here hangs: try these by hand",
+            )
+        )
     return found
 
 
@@ -149,7 +154,10 @@ def _building(facts: Facts, python: str) -> list[Finding]:
     return found
 
 
-def _plan(plan: Plan | BuilderError) -> list[Finding]:
+def _plan(plan: Plan | BuilderError | None) -> list[Finding]:
+    if plan is None:
+        told = "whether it can be built was not found out in time"
+        return [warn("plan", told, "trtllm-build plan --check --profile NAME takes its time")]
     if isinstance(plan, BuilderError):
         return [fail("plan", str(plan), plan.remedy)]
     if plan.lacks:

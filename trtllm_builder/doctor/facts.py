@@ -130,7 +130,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Facts:
-    """None is what could not be found out in time: ``late`` names it."""
+    """None is what could not be found out in time: ``late`` names it, ``hung`` the programs that were waited for."""
 
     machine: Machine | None = None
     system: System | None = None
@@ -144,6 +144,7 @@ class Facts:
     network: tuple[Reach, ...] | None = None
     commands: tuple[Command, ...] | None = None
     late: tuple[str, ...] = ()
+    hung: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, from which ``from_json`` makes the same facts."""

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,12 @@ from trtllm_builder.doctor.network import ask_network
 from trtllm_builder.host.interpreters import find_python
 from trtllm_builder.host.system import read_system
 from trtllm_builder.process import end_group
+from trtllm_builder.text import clean
 from trtllm_builder.verify.watch import children
 
-_LIMIT = 4.0  # seconds
-_LIMIT_WITH_MPIRUN = 5.5  # seconds; mpirun itself gets five
+_LIMIT = 3.2  # seconds
+_LIMIT_WITH_MPIRUN = 5.2  # seconds; mpirun itself gets five
+_DRAIN = 0.4  # seconds in which whatever a late question still starts is ended at once
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,10 @@ class Asked:
     root: Path = Path("/")
 
 
-def start(asked: Asked, *, limit: float | None = None) -> Gathering:
+def start(asked: Asked, *, limit: float | None = None, plan: Callable[[], object] = lambda: None) -> Gathering:
     """Begins to ask; ``finish()`` of what it returns has the facts. Meanwhile the caller may do something else.
 
-    ``limit`` in seconds, four unless given, or five and a half when mpirun is tried.
+    ``limit`` in seconds, three unless given, or five when mpirun is tried. ``plan`` is one more question.
     """
     environ, root = asked.environ, asked.root
     questions: dict[str, Callable[[], object]] = {
@@ -55,15 +57,15 @@ def start(asked: Asked, *, limit: float | None = None) -> Gathering:
         "cache": lambda: program_facts.try_cache(environ, asked.cuda_root, asked.cuda_range),
         "network": lambda: ask_network(asked.urls, asked.mirrors, environ),
         "commands": lambda: program_facts.find_commands(environ),
+        "plan": plan,
     }
     return Gathering(questions, limit or (_LIMIT_WITH_MPIRUN if asked.try_mpirun else _LIMIT))
 
 
 class Gathering:
-    """Questions under way. Threads of those that never answer are left; the programs they wait for are ended."""
+    """Questions under way. The programs that late ones wait for are ended; a thread that hangs by itself is left."""
 
     def __init__(self, questions: Mapping[str, Callable[[], object]], limit: float) -> None:
-        assert set(questions) <= {field.name for field in fields(Facts)}  # noqa: S101
         self._answers: dict[str, Any] = {}
         self._faults: dict[str, Exception] = {}
         self._before = children(os.getpid())
@@ -75,20 +77,41 @@ class Gathering:
         for thread in self._threads.values():
             thread.start()
 
-    def finish(self) -> Facts:
-        """The facts, at the latest when the time is up. Raises what a question raised."""
+    def finish(self) -> tuple[Facts, Any]:
+        """The facts, and the answer about the plan, when the time is up or before. Raises what a question raised."""
         for thread in self._threads.values():
             thread.join(max(0.0, self._until - time.monotonic()))
         late = tuple(name for name, thread in self._threads.items() if thread.is_alive())
-        if late:
-            for pid, _ in children(os.getpid()) - self._before:
-                end_group(pid, grace=0)
-        for fault in self._faults.values():
+        answers = {name: answer for name, answer in dict(self._answers).items() if name not in late}
+        faults = list(self._faults.values())
+        hung = self._end_programs() if late else ()
+        for fault in faults:
             raise fault
-        return Facts(**{name: value for name, value in dict(self._answers).items() if name not in late}, late=late)
+        plan = answers.pop("plan", None)
+        return Facts(**answers, late=late, hung=hung), plan
+
+    def _end_programs(self) -> tuple[str, ...]:
+        """Again and again: each that is ended lets its question start the next one."""
+        ended: dict[str, None] = {}
+        until = time.monotonic() + _DRAIN
+        while any(thread.is_alive() for thread in self._threads.values()) and time.monotonic() < until:
+            for pid, _ in children(os.getpid()) - self._before:
+                ended.setdefault(_called(pid))
+                end_group(pid, grace=0)
+            time.sleep(0.01)
+        return tuple(name for name in ended if name)
 
     def _ask(self, name: str, question: Callable[[], object]) -> None:
         try:
             self._answers[name] = question()
         except Exception as error:  # noqa: BLE001 - raised again where the caller is
             self._faults[name] = error
+
+
+def _called(pid: int) -> str:
+    """The first words of its command line, empty for one that has none left."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+    except OSError:
+        return ""
+    return clean(" ".join(words[:3])).strip()

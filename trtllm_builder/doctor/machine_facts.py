@@ -17,7 +17,7 @@ from trtllm_builder.host.gpu import read_gpus
 from trtllm_builder.host.memory import read_memory
 from trtllm_builder.verify.restrict import trial
 
-_LIMIT = 3.5  # seconds for one program
+_LIMIT = 3.0  # seconds for one program
 # Where providers keep what survives, by what their documentation says.
 _PROVIDERS = (
     ("AutoDL", "root/autodl-tmp", "AutoDLContainerUUID"),

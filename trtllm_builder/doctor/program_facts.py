@@ -18,7 +18,7 @@ from trtllm_builder.tools.choose import ToolWant, choose
 from trtllm_builder.tools.locate import ask, programs
 from trtllm_builder.tools.toolkit import choose_toolkit, list_toolkits
 
-_LIMIT = 3.5  # seconds for one program
+_LIMIT = 3.0  # seconds for one program
 _MPIRUN_LIMIT = 5.0  # seconds
 # What mpirun, srun and hydra set in the processes they start.
 _RANKS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "PMI_ID", "SLURM_PROCID")

@@ -108,11 +108,18 @@ def test_programs_that_never_answer_are_left_out_and_ended(tmp_path: Path) -> No
     before = children(os.getpid())
     began = time.monotonic()
     gathering = Gathering(
-        {"commands": lambda: (), "mpi": lambda: run([hang], env={}), "programs": lambda: time.sleep(60)}, 0.3
+        {
+            "commands": lambda: (),
+            "mpi": lambda: [run([hang], env={}) for _ in range(3)],
+            "programs": lambda: time.sleep(60),
+            "plan": lambda: time.sleep(60),
+        },
+        0.3,
     )
-    facts = gathering.finish()
-    assert time.monotonic() - began < 2
-    assert facts.late == ("mpi", "programs") and facts.commands == () and facts.mpi is None
+    facts, plan = gathering.finish()
+    assert time.monotonic() - began < 3
+    assert facts.late == ("mpi", "programs", "plan") and facts.commands == () and facts.mpi is None and plan is None
+    assert "sleep 60" in facts.hung
     until = time.monotonic() + 5
     while children(os.getpid()) - before and time.monotonic() < until:
         time.sleep(0.02)

@@ -213,7 +213,7 @@ def test_a_file_that_is_no_wheel(facts: Facts) -> None:
 
 def test_what_is_late_is_told(facts: Facts) -> None:
     answer = examine(Facts(late=("graphics", "interpreter"), system=facts.system), "cure")
-    assert next(one.what for one in answer.findings if one.id == "late").startswith("graphics: no answer in time")
+    assert next(one.what for one in answer.findings if one.id == "late").startswith("no answer in time about graphics")
 
 
 def test_the_cure_fits_gpu_and_driver(facts: Facts, shipped: tuple[Candidate, ...]) -> None:
