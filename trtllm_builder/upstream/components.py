@@ -2,11 +2,15 @@
 
 Shapes read, from upstream's cpp/tensorrt_llm/{deep_ep,flash_mla,deep_gemm}/CMakeLists.txt of 2025 and 2026: the chosen
 architectures are written to cuda_architectures.txt before an early ``return()``, so that packaging finds an empty file
-where nothing is to be compiled.
+where nothing is to be compiled. For nccl_extensions the build script chooses, by a function ``has_sm90_or_newer``.
 """
 
 from __future__ import annotations
 
+import ast
+import re
+
+from trtllm_builder.upstream.build_script import PATH
 from trtllm_builder.upstream.cmake_syntax import CMakeSyntaxError, Command, commands
 from trtllm_builder.upstream.model import Component
 from trtllm_builder.upstream.tree import Tree
@@ -14,25 +18,36 @@ from trtllm_builder.upstream.tree import Tree
 NAMES = ("deep_ep", "deep_gemm", "flash_mla", "nccl_extensions")
 _LIST = "cuda_architectures.txt"
 _SOURCES = (".cpp", ".cc", ".cu")
+_CHOICE = re.compile(r"has_sm(\d{2,3})_or_newer")
 
 
 def option_of(name: str) -> str:
     return f"BUILD_{name.upper()}"
 
 
-def read_components(tree: Tree) -> tuple[Component, ...]:
-    """Those whose directory is there; one whose CMake code has another shape counts as compiled for every GPU."""
-    found = []
+def read_components(tree: Tree, script: ast.Module) -> tuple[Component, ...]:
+    """Those whose directory is there, and what ``script`` (scripts/build_wheel.py) chooses by itself; one whose CMake
+    code has another shape counts as compiled for every GPU."""
+    chosen = _chosen_by(script)
+    found = [chosen] if chosen else []
     for name in NAMES:
         path = f"cpp/tensorrt_llm/{name}/CMakeLists.txt"
         text = tree.text(path)
-        if text is None:
+        if text is None or (chosen and name == chosen.name):
             continue
         try:
             found.append(_component(name, path, commands(text)))
         except CMakeSyntaxError as error:
             tree.note(f"{path}:{error.line}: {error}; for which GPUs it is compiled is not known")
     return tuple(found)
+
+
+def _chosen_by(script: ast.Module) -> Component | None:
+    for node in script.body:
+        match = _CHOICE.fullmatch(node.name) if isinstance(node, ast.FunctionDef) else None
+        if match:
+            return Component("nccl_extensions", option_of("nccl_extensions"), PATH, node.lineno, int(match[1]))
+    return None
 
 
 def _component(name: str, path: str, found: tuple[Command, ...]) -> Component:

@@ -142,8 +142,7 @@ def _components(before: Probe, after: Probe) -> Iterator[Change]:
     old = {one.name: _component(one) for one in before.components}
     new = {one.name: _component(one) for one in after.components}
     for name in _either(old, new):
-        # What the build script decides by itself has no CMake code to be read.
-        if old.get(name) != new.get(name) and not (before.assumed and name == "nccl_extensions"):
+        if old.get(name) != new.get(name):
             yield Change("component", name, old.get(name), new.get(name), "auto decides by it what stays on")
 
 

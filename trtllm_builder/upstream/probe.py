@@ -47,7 +47,7 @@ def probe(checkout: Path) -> Probe:
     version = _version(tree)
     pointers = _pointers(tree)
     prebuilt = _prebuilt_mpi(tree)
-    components = read_components(tree)
+    components = read_components(tree, module)
     traps = find_traps(tree, module, flags, cmake, prebuilt)
     return Probe(
         root=str(checkout),

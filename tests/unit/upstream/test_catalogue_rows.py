@@ -132,8 +132,5 @@ def test_a_row_expects_what_its_generation_has(tree: Callable[..., Path], family
     )
     for component in expected.components:
         read = found.component(component.option)
-        # Whether NCCL's wheel is built is the script's choice, and no CMake code's.
-        assert component.name == "nccl_extensions" or (
-            read is not None
-            and (read.minimum, read.only, read.one_file) == (component.minimum, component.only, component.one_file)
-        )
+        assert read is not None
+        assert (read.minimum, read.only, read.one_file) == (component.minimum, component.only, component.one_file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from trtllm_builder.upstream.tree import Tree
 
 
 def components(root: Path) -> dict[str, Component]:
-    return {one.option: one for one in read_components(Tree(root))}
+    script = ast.parse((root / "scripts/build_wheel.py").read_bytes())
+    return {one.option: one for one in read_components(Tree(root), script)}
 
 
 def test_what_the_components_of_1_2_are_for(tree: Callable[..., Path]) -> None:
@@ -22,6 +24,13 @@ def test_what_the_components_of_1_2_are_for(tree: Callable[..., Path]) -> None:
     assert flash.wanted([80, 89, 90, 103, 120, 121]) == (90, 103) and flash.wanted([120]) == ()
     assert gemm.one_file and gemm.wanted([89]) == (89,)
     assert not deep_ep.one_file and not flash.one_file
+
+
+def test_what_the_script_chooses_by_itself(tree: Callable[..., Path]) -> None:
+    files: dict[str, str | bytes] = {"cpp/tensorrt_llm/nccl_extensions/CMakeLists.txt": "add_custom_target(x)\n"}
+    chosen = components(tree(files, generation="autumn-2026", whole=True))["BUILD_NCCL_EXTENSIONS"]
+    assert chosen.file == "scripts/build_wheel.py" and chosen.wanted([89, 90]) == (90,) and not chosen.wanted([89])
+    assert components(tree(files, generation="1.2"))["BUILD_NCCL_EXTENSIONS"].wanted([89]) == (89,)
 
 
 def test_without_an_early_return_it_is_compiled_for_all(tree: Callable[..., Path]) -> None:
@@ -46,7 +55,7 @@ def test_several_files_or_a_kernel_are_not_one_file(tree: Callable[..., Path]) -
 
 def test_what_is_no_cmake_code_is_noted(tree: Callable[..., Path]) -> None:
     reader = Tree(tree({"cpp/tensorrt_llm/deep_ep/CMakeLists.txt": "set(\n"}))
-    assert read_components(reader) == ()
+    assert read_components(reader, ast.parse("")) == ()
     assert reader.notes == (
         "cpp/tensorrt_llm/deep_ep/CMakeLists.txt:2: set( is not closed; for which GPUs it is compiled is not known",
     )
