@@ -59,7 +59,7 @@ def verify(
     require_file(wheel)
     if html is not None:
         _require_writable(html)
-    held = expectation_for(wheel) if profile is None else _of_profile(profile, profile_dirs)
+    held = expectation_for(wheel) if profile is None else _of_profile(wheel, profile, profile_dirs)
     expectation = asked_for(held, arch or ())
     wanted = held.recorded if run_import is None else run_import
     why = "not asked for: give --import to run the wheel's code"
@@ -93,8 +93,10 @@ def verify(
         raise typer.Exit(VerifyError.exit_code)
 
 
-def _of_profile(profile: str, profile_dirs: list[Path] | None) -> Expectation:
+def _of_profile(wheel: Path, profile: str, profile_dirs: list[Path] | None) -> Expectation:
     """The plan that this profile resolves to here; what is not known without a checkout comes from the catalogue."""
+    from dataclasses import replace
+
     from trtllm_builder.cli.request import make_request
     from trtllm_builder.plan.make import make_plan
     from trtllm_builder.verify.expect import from_plan
@@ -109,7 +111,9 @@ def _of_profile(profile: str, profile_dirs: list[Path] | None) -> Expectation:
         profile_dirs=profile_dirs,
     )
     plan, _ = make_plan(request)
-    return from_plan(plan.to_json(), version=None, origin=f"the profile {plan.profile}")
+    held = from_plan(plan.to_json(), version=None, origin=f"the profile {plan.profile}")
+    # Another project's wheel may serve beside it: then only whether it runs there is asked, not what it is made of.
+    return held if wheel.name.startswith("tensorrt_llm-") else replace(held, libraries=(), allowed=None, ptx=None)
 
 
 def _interpreter(wheel: Wheel) -> Path | None:

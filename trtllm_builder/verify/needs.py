@@ -23,9 +23,9 @@ class Needs:
     the library ``glibc_by``.
 
     ``cuda``: major versions of the toolkit whose libraries are linked (several: one is chosen at run time), or whose
-    compiler made the GPU code, where that shows; ``driver`` the oldest that serves the oldest of them. ``gpus``: targets of machine code, ``ptx`` those of PTX. ``torch``: the
-    requirement, empty when there is none; ``torch_abi``: ``new``, ``old``, ``mixed`` or empty. ``communication``: MPI,
-    NCCL, UCX and NVSHMEM libraries that are linked.
+    compiler made the GPU code, where that shows; ``driver`` the oldest that serves the oldest of them. ``gpus``:
+    targets of machine code, ``ptx`` those of PTX. ``torch``: the requirement, empty when there is none; ``torch_abi``:
+    ``new``, ``old``, ``mixed`` or empty. ``communication``: MPI, NCCL, UCX and NVSHMEM libraries that are linked.
     """
 
     python: str

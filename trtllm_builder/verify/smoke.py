@@ -5,6 +5,7 @@ It finds faults, not malice: the wheel's code runs in the process that reports, 
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -104,9 +105,10 @@ def _python_version(interpreter: Path, env: Mapping[str, str]) -> str:
         asked = run([interpreter, "-I", "-c", _VERSION], env=env, timeout=60)
     except OSError as error:
         asked = Completed((), 127, "", error.strerror or str(error))
-    if not asked.ok:
+    version = asked.stdout.strip()
+    if not asked.ok or not re.fullmatch(r"3\.\d+\.\S+", version):
         raise HostError(
-            f"{interpreter} cannot be run as a Python interpreter: {asked.last_line}",
+            f"{interpreter} cannot be run as a Python interpreter: {asked.last_line if not asked.ok else 'it is none'}",
             remedy="Give the path of a Python 3.10 or newer with --python.",
         )
-    return asked.stdout.strip()
+    return version

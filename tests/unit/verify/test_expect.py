@@ -14,7 +14,7 @@ import typer
 from typer.testing import CliRunner
 
 from trtllm_builder.cli import verify as command
-from trtllm_builder.errors import UsageError
+from trtllm_builder.errors import HostError, UsageError
 from trtllm_builder.verify.capability import order, runnable, runs_on
 from trtllm_builder.verify.expect import Expectation, asked_for, expectation_for, from_label, required_groups
 from trtllm_builder.verify.tried import Answer, Smoke
@@ -143,3 +143,12 @@ def test_a_profile_is_held_against_it(make_wheel: MakeWheel, monkeypatch: pytest
     assert "held to the profile autodl-4090; because" in said
     assert "FAILED python-tag: made for py3, not cp310" in said
     assert "FAILED gpu-targets: the wheel holds no libtensorrt_llm.so" in said
+    # Of another project's wheel it is only asked whether it runs there.
+    other = make_wheel(version="1.0")
+    _, said = run(other.rename(other.with_name("x-1.0-py3-none-any.whl")), "--profile", "autodl-4090")
+    assert "FAILED gpu-targets: lacks sm_86 or sm_89: it holds no machine code" in said
+
+
+def test_what_is_no_python_is_refused(make_wheel: MakeWheel) -> None:
+    with pytest.raises(HostError, match="cannot be run as a Python interpreter: it is none"):
+        run(make_wheel(), "--import", "--python", "/bin/true")
