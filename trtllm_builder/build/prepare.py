@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from trtllm_builder import canary
+from trtllm_builder.build.diagnosis.show import cause_in
 from trtllm_builder.build.edits import (
     find_edits,
     is_patched,
@@ -132,9 +133,12 @@ def _make_venv(run: Run) -> None:
         env=run.environment, timeout=300, pass_fds=(run.lock,), on_start=run.note_child,
     )  # fmt: skip
     if not made.ok:
+        cause = cause_in(made.stdout + made.stderr)
         raise HostError(
-            f"{interpreter} could not make a virtual environment: {made.last_line}",
-            remedy=f"install venv for Python {run.plan.python_version}, or name another Python in the profile",
+            f"{interpreter} could not make a virtual environment: {cause.sentence if cause else made.last_line}",
+            remedy=cause.remedy
+            if cause
+            else f"install venv for Python {run.plan.python_version}, or name another Python in the profile",
         )
     marker.write_text(made_from)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trtllm_builder.build.diagnosis.engine import diagnose_file
+from trtllm_builder.build.diagnosis.engine import diagnose, diagnose_file
 from trtllm_builder.build.diagnosis.model import Cause, Diagnosis
 from trtllm_builder.build.evidence import Evidence
 from trtllm_builder.errors import BuilderError, BuildError, HostError
@@ -25,6 +25,12 @@ def _lines(cause: Cause, before: str = "") -> list[str]:
     if cause.remedy:
         shown.append(f"  {cause.remedy}")
     return [*shown, *(f"  line {line.number}: {line.text}" for line in cause.lines)]
+
+
+def cause_in(output: str) -> Cause | None:
+    """What a program's whole output says about its failure; None when no known cause is in it."""
+    found = diagnose(enumerate(output.splitlines(), 1))
+    return found.first if found.known else None
 
 
 def build_failure(log: Path, skip: int, evidence: Evidence, ending: str) -> BuilderError:

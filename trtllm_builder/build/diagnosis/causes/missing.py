@@ -60,7 +60,7 @@ SIGNATURES = (
             r"[\d.]*: cannot open shared object file",
         ),
         says="{subject} cannot be loaded: something here was built for CUDA {major}, and its libraries are not there.",
-        remedy="take the build of that package (often PyTorch) for the toolkit's own CUDA version, or put the libraries "
+        remedy="take the build of that package (often PyTorch) for the toolkit's own CUDA, or put the libraries "
         "of CUDA {major} into LD_LIBRARY_PATH (build.environment)",
         explains=("python-error",),
     ),
