@@ -64,7 +64,9 @@ def find_items(known: Known, kinds: Sequence[Kind], going: frozenset[Path] = fro
 
 
 def in_use(item: Item, places: Sequence[Place]) -> str:
-    """Why a cache or a tool must stay now, empty when it need not."""
+    """Why it must stay now, empty when it need not."""
+    if item.kind == "workspace":
+        return _worker(item.path)
     if item.kind == "tools":
         return _tool_user(item.path, places)
     if item.kind in ("source", "downloads", "compile-cache"):
@@ -85,11 +87,25 @@ def _tool_user(directory: Path, staying: Sequence[Place]) -> str:
             return f"run {place.running} is choosing its tools"
         if any(tool.is_relative_to(directory) for tool in place.tools or ()):
             return f"{place.root} is built with it"
-    # Builds that this user's registry does not know, on behalf of another one.
+    # A build that this user's registry does not know.
+    pid = _process_in(directory, "exe")
+    return f"process {pid} runs from it" if pid else ""
+
+
+def _worker(workspace: Path) -> str:
+    """Who works in it, somebody's shell perhaps, as a reason to keep it; empty when nobody does."""
+    pid = _process_in(workspace, "cwd")
+    return f"process {pid} works in it" if pid else ""
+
+
+def _process_in(directory: Path, link: str) -> str:
+    """A process whose program (``exe`` of proc(5)) or working directory (``cwd``) lies in it; empty when there is none
+    that we may look at."""
+    real = directory.resolve()
     for entry in Path("/proc").iterdir():
         with suppress(OSError):
-            if entry.name.isdigit() and (entry / "exe").readlink().is_relative_to(directory):
-                return f"process {entry.name} runs from it"
+            if entry.name.isdigit() and (entry / link).readlink().is_relative_to(real):
+                return entry.name
     return ""
 
 
@@ -105,8 +121,7 @@ def _workspace(place: Place) -> Item:
     with suppress(OSError):
         strange = sorted({path.name for path in place.root.iterdir()} - _OWN)
         keep = f"{strange[0]} is in it, which no build made" if strange else keep
-    if place.running:
-        keep = f"run {place.running} is at work in it"
+    keep = f"run {place.running} is at work in it" if place.running else _worker(place.root) or keep
     return _item("workspace", place.root, _newest(place.root), detail=detail, keep=keep, unfinished=unfinished)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -331,3 +332,30 @@ def test_a_lock_that_was_cleared_away_is_not_taken_for_the_workspaces(
     descriptor, taken = lock.open_and_take(tmp_path / "lock")
     assert taken and len(opened) == 2 and os.fstat(descriptor).st_ino == (tmp_path / "lock").stat().st_ino
     os.close(descriptor)
+
+
+def test_a_tool_that_runs_stays_though_no_known_workspace_was_built_with_it(world: Any) -> None:
+    tool = make_tool(world, "cmake-1")
+    shutil.copy(shutil.which("sleep") or "", tool / "bin/sleep")
+    running = subprocess.Popen([tool / "bin/sleep", "600"])
+    try:
+        assert stays(world) == {"cmake-1": f"process {running.pid} runs from it"}
+        carry_out(ALL, world.environ)
+        assert tool.exists()
+    finally:
+        running.kill()
+        running.wait()
+    carry_out(ALL, world.environ)
+    assert not tool.exists()
+
+
+def test_a_workspace_that_somebodys_shell_is_in_stays(world: Any) -> None:
+    entry = world.run("a")
+    shell = subprocess.Popen(["sleep", "600"], cwd=entry.workspace / "source")
+    try:
+        assert stays(world)[entry.workspace.name] == f"process {shell.pid} works in it"
+        carry_out(ALL, world.environ)
+        assert (entry.workspace / "source/file").exists()
+    finally:
+        shell.kill()
+        shell.wait()
