@@ -23,6 +23,8 @@ _REF = re.compile(r"(?:refs/(?:heads|tags|remotes/origin)/|origin/)?(?:release/|
 _MAIN = re.compile(r"(?:refs/heads/|refs/remotes/origin/|origin/)?main\Z")
 _JUDGED = ("single_device", "version", "cuda", "toolkit", "tensorrt", "torch", "python", "gcc", "glibc", "cmake",
            "architectures", "probe")  # fmt: skip
+# Family code (100f, 120f) begins with 12.9.
+_TELLING_CUDA = ("12.8", "12.9")
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Row:
     sureness: Mapping[str, Sure]
 
     def to_json(self) -> dict[str, object]:
-        """Every judged cell with its value, how sure it is and its source; the GPU code made of each architecture."""
+        """Every judged cell with its value, how sure it is and its source; the GPU code by CUDA release."""
         values: dict[str, object] = {name: getattr(self, name) for name in _JUDGED if name != "probe"}
         values["probe"] = f"{len(self.flags)} flags, {len(self.options)} options, {len(self.traps)} traps"
         return {
@@ -100,15 +102,17 @@ class Row:
             "traps": list(self.traps),
         }
 
-    def gpu_code(self) -> dict[str, list[str]]:
-        """Architecture (``89``) -> the code made for it with the toolkit of this release, what serves it first."""
-        probe, cuda = self.assumed_probe(), Version(self.toolkit)
-        code = {}
-        for number in self.architectures:
-            try:
-                code[str(number)] = sorted(expected_targets((number,), cuda, probe).required[0])
-            except ProfileError:  # needs a newer toolkit than the release was made with
-                continue
+    def gpu_code(self) -> dict[str, dict[str, list[str]]]:
+        """CUDA release -> architecture (``89``) -> the code that serves it, for those releases that make a difference."""
+        probe, allowed = self.assumed_probe(), SpecifierSet(self.cuda)
+        code: dict[str, dict[str, list[str]]] = {}
+        for cuda in sorted({self.toolkit, *_TELLING_CUDA}, key=Version):
+            for number in self.architectures if allowed.contains(cuda) else ():
+                try:
+                    served = expected_targets((number,), Version(cuda), probe).required[0]
+                except ProfileError:  # it needs a newer toolkit
+                    continue
+                code.setdefault(cuda, {})[str(number)] = sorted(served)
         return code
 
     def assumed_probe(self) -> Probe:

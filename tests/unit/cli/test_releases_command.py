@@ -48,9 +48,15 @@ def test_the_documents_follow_the_schema(host: Path, validate: Callable[[str, ob
     validate("releases", plain)
     main = plain["releases"][-1]
     assert main["gpu_code"] == {
-        "80": ["sm_80"], "86": ["sm_86"], "87": ["sm_87"], "89": ["sm_86", "sm_89"], "90": ["sm_90a"],
-        "100": ["sm_100f"], "103": ["sm_100f"], "120": ["sm_120f"], "121": ["sm_120f"],
+        "13.2": {
+            "80": ["sm_80"], "86": ["sm_86"], "87": ["sm_87"], "89": ["sm_86", "sm_89"], "90": ["sm_90a"],
+            "100": ["sm_100f"], "103": ["sm_100f"], "120": ["sm_120f"], "121": ["sm_120f"],
+        }
     }  # fmt: skip
+    middle, oldest = plain["releases"][4]["gpu_code"], plain["releases"][0]["gpu_code"]
+    assert middle["12.8"]["120"] == ["sm_120a"] and middle["12.9"]["120"] == ["sm_120f"]
+    assert "121" not in middle["12.8"] and middle["12.9"]["121"] == ["sm_120f"]
+    assert oldest["12.6"]["89"] == ["sm_89"]
     judged = json.loads(run("--json", "--host", str(host)))
     validate("releases", judged)
     assert judged["recommendation"]["release"] == "0.20" and judged["host"]["disk_free"] == 50 * 10**9
