@@ -6,14 +6,19 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from trtllm_builder.build.gc.choose import Wish, choose
+from trtllm_builder.build.gc.find import KINDS
+from trtllm_builder.build.gc.places import look
 from trtllm_builder.build.registry import RunEntry, register
 from trtllm_builder.build.workspace import Workspace, tag_cache
 from trtllm_builder.data import cache_dir, data_dir
 from trtllm_builder.process import read_stat
 
+ALL = Wish(frozenset(KINDS), unfinished=True)
 REPORT = {"lines": ["x.whl PASSED"], "report": {}}
 
 
@@ -73,6 +78,31 @@ class World:
             journal.append("end", stage="record", run=identifier, result=wheel)
             journal.append("done", id=identifier, kept=False)
         return entry
+
+    def fill_caches(self) -> None:
+        tag_cache(self.base)
+        for name in ("git/x.git", "git/notes", "lfs", "pip/http", "ccache/0", "mine"):
+            (self.base / name).mkdir(parents=True)
+            (self.base / name / "HEAD").write_text("ref\n")
+
+    def make_tool(self, name: str) -> Path:
+        directory = self.tools / name
+        (directory / "bin").mkdir(parents=True)
+        (directory / "bin/cmake").write_text("program")
+        (directory / "receipt.json").write_text(
+            '{"schema": 1, "facts": {"name": "cmake", "version": "3"}, "files": {}}'
+        )
+        return directory
+
+    def stays(self, wish: Wish = ALL) -> dict[str, str]:
+        return {choice.item.path.name: choice.stays for choice in choose(wish, look(self.environ))}
+
+    def snapshot(self, root: Path) -> dict[str, Any]:
+        """Names, kinds and contents of everything below, links not followed."""
+        return {
+            str(path.relative_to(root)): path.readlink() if path.is_symlink() else path.is_file() and path.read_bytes()
+            for path in sorted(root.rglob("*"))
+        }
 
 
 @pytest.fixture
