@@ -83,6 +83,9 @@ def run(
     except BaseException:
         end_group(child.pid, grace=1.0)
         child.wait()
+        for stream in (child.stdin, child.stdout, child.stderr):
+            if stream is not None:
+                stream.close()
         raise
     return Completed(tuple(words), child.returncode, redact(clean(out)), redact(clean(err)), timed_out)
 
