@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 import time
@@ -15,12 +16,14 @@ from trtllm_builder.doctor.facts import Facts
 from trtllm_builder.doctor.network import ask_network
 from trtllm_builder.host.interpreters import find_python
 from trtllm_builder.host.system import read_system
-from trtllm_builder.process import end_group
+from trtllm_builder.process import end_group, read_stat
 from trtllm_builder.text import clean
 from trtllm_builder.verify.watch import children
 
-_LIMIT = 3.2  # seconds
-_LIMIT_WITH_MPIRUN = 5.2  # seconds; mpirun itself gets five
+# Seconds since this process was started, at which no answer is waited for any more; the rest of five is for judging.
+_UNTIL = 4.2
+_LEAST = 2.0  # seconds that there are always
+_LEAST_WITH_MPIRUN = 5.2  # seconds; mpirun itself gets five
 _DRAIN = 0.4  # seconds in which whatever a late question still starts is ended at once
 
 
@@ -42,7 +45,8 @@ class Asked:
 def start(asked: Asked, *, limit: float | None = None, plan: Callable[[], object] = lambda: None) -> Gathering:
     """Begins to ask; ``finish()`` of what it returns has the facts. Meanwhile the caller may do something else.
 
-    ``limit`` in seconds, three unless given, or five when mpirun is tried. ``plan`` is one more question.
+    ``limit`` in seconds, what is left of five after our own start unless given; a little more than five when
+    mpirun is tried. ``plan`` is one more question.
     """
     environ, root = asked.environ, asked.root
     questions: dict[str, Callable[[], object]] = {
@@ -59,7 +63,8 @@ def start(asked: Asked, *, limit: float | None = None, plan: Callable[[], object
         "commands": lambda: program_facts.find_commands(environ),
         "plan": plan,
     }
-    return Gathering(questions, limit or (_LIMIT_WITH_MPIRUN if asked.try_mpirun else _LIMIT))
+    least = _LEAST_WITH_MPIRUN if asked.try_mpirun else _LEAST
+    return Gathering(questions, limit or max(least, _UNTIL - _running_for()))
 
 
 class Gathering:
@@ -91,9 +96,15 @@ class Gathering:
         return Facts(**answers, late=late, hung=hung), plan
 
     def _end_programs(self) -> tuple[str, ...]:
-        """Again and again: each that is ended lets its question start the next one."""
+        """Also tells the late threads to stop, which they do when the program they wait for has ended."""
         ended: dict[str, None] = {}
         until = time.monotonic() + _DRAIN
+        for thread in self._threads.values():
+            if thread.is_alive():
+                # No question may start another program now. This is CPython's own way to interrupt a thread.
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                    ctypes.c_ulong(thread.ident or 0), ctypes.py_object(SystemExit)
+                )
         while any(thread.is_alive() for thread in self._threads.values()) and time.monotonic() < until:
             for pid, _ in children(os.getpid()) - self._before:
                 ended.setdefault(_called(pid))
@@ -104,8 +115,17 @@ class Gathering:
     def _ask(self, name: str, question: Callable[[], object]) -> None:
         try:
             self._answers[name] = question()
+        except SystemExit:
+            return  # told to stop
         except Exception as error:  # noqa: BLE001 - raised again where the caller is
             self._faults[name] = error
+
+
+def _running_for() -> float:
+    """Seconds since this process was started: importing ourselves from a slow disk counts too."""
+    own = read_stat(os.getpid())
+    started = own.start / os.sysconf("SC_CLK_TCK") if own else 0.0
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started
 
 
 def _called(pid: int) -> str:
