@@ -99,11 +99,13 @@ class Row:
                 for name, value in values.items()
             },
             "gpu_code": self.gpu_code(),
+            # What upstream compiles a kernel for that none of the architectures asked for wants.
+            "placeholder": "sm_80" if self.architecture_bases else None,
             "traps": list(self.traps),
         }
 
     def gpu_code(self) -> dict[str, dict[str, list[str]]]:
-        """CUDA release -> architecture (``89``) -> the code that serves it, for those releases that make a difference."""
+        """CUDA release -> architecture (``89``) -> the code that serves it, for releases that make a difference."""
         probe, allowed = self.assumed_probe(), SpecifierSet(self.cuda)
         code: dict[str, dict[str, list[str]]] = {}
         for cuda in sorted({self.toolkit, *_TELLING_CUDA}, key=Version):
