@@ -92,7 +92,7 @@ def _reference(against: str) -> tuple[str, Probe]:
     from trtllm_builder.upstream.catalogue import row_named, rows
     from trtllm_builder.upstream.probe import probe as read
 
-    if Path(against).is_dir():
+    if against and Path(against).is_dir():
         found = read(Path(against))
         return f"TensorRT-LLM {found.version} in {against}", found
     row = row_named(against)
