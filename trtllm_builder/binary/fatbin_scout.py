@@ -12,7 +12,6 @@ from collections.abc import Callable
 from trtllm_builder.binary.fatbin import ENTRY, FRAME, MAGIC, VERSION
 
 _START = FRAME.pack(MAGIC, VERSION, FRAME.size, 0)[:8]
-_ALIGNED = 8
 
 
 class Scout:
@@ -42,8 +41,6 @@ class Scout:
         """False when more bytes are needed."""
         base = self.wanted - at
         hit = data.find(_START, at)
-        while hit >= 0 and (base + hit) % _ALIGNED:
-            hit = data.find(_START, hit + 1)
         if hit < 0 or hit + FRAME.size > len(data):
             self.wanted = base + (hit if hit >= 0 else max(at, len(data) - len(_START) + 1))
             return False

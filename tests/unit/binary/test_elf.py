@@ -130,3 +130,21 @@ def test_names_that_unfold_are_refused(built: Path) -> None:
     struct.pack_into("<QQ", data, headers + 64 * number + 24, symbols, 24 * 2000)
     with pytest.raises(ElfError, match="many times the size"):
         read_elf(io.BytesIO(bytes(data)))
+
+
+def test_symbols_beyond_what_is_kept_are_counted_unless_watched(built: Path) -> None:
+    with built.open("rb") as stream:
+        everything = read_elf(stream)
+        few = read_elf(stream, keep=0, watch=lambda name: name.startswith("MPI_"))
+    assert everything.symbols_left_out == 0
+    assert [symbol.name for symbol in few.undefined] == ["MPI_Init"] and few.defined == ()
+    assert few.symbols_left_out == len(everything.undefined) + len(everything.defined) - 1
+
+
+def test_a_version_that_linkers_do_not_see(tmp_path: Path) -> None:
+    (tmp_path / "old.c").write_text('__asm__(".symver old,f@MINE_0");\nint old(void) { return 1; }')
+    (tmp_path / "map").write_text("MINE_0 { global: f; };")
+    command = ["gcc", "-shared", "-fPIC", "-Wl,--version-script=map", "-o", "old.so", "old.c"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    with (tmp_path / "old.so").open("rb") as stream:
+        assert ("f", "MINE_0") in {(symbol.name, symbol.version) for symbol in read_elf(stream).defined}

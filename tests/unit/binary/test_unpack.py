@@ -73,6 +73,17 @@ def test_going_to_and_fro_ends(member: tuple[int, int, int], monkeypatch: pytest
             stream.read(5)
 
 
+def test_a_far_place_costs_no_more_than_the_way_from_a_bookmark(
+    member: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = replay(member, monkeypatch)
+    for at in (0, SIZE - 100, 10, SIZE // 2):
+        before = stream.budget
+        stream.seek(at)
+        assert stream.read(10) == CONTENT[at : at + 10]
+        assert before - stream.budget < 25_000
+
+
 def test_windows_are_limited(member: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     stream = replay(member, monkeypatch)
     monkeypatch.setattr(unpack, "_WINDOWS", 2)

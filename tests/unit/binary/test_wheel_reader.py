@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trtllm_builder.binary import members
 from trtllm_builder.binary.wheel import Limits, Wheel, WheelError, read_wheel
 
 INFO = "toy-1.0.dist-info"
@@ -182,3 +183,11 @@ def test_mutated_archives(tmp_path_factory: pytest.TempPathFactory, edits: list[
         assert str(error)
     else:
         assert wheel.size == len(data)
+
+
+def test_texts_are_kept_while_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(members, "_KEPT", 30)
+    path = make(tmp_path, {**FILES, "toy/large.py": b"x" * 40, "toy/small.py": "\u00e9\xff".encode("latin-1")})
+    wheel = read_wheel(path, keep=lambda name: name.endswith(".py"))
+    assert wheel.texts == {"toy/__init__.py": "__version__ = '1.0'\n", "flat.py": "", "toy/small.py": "\ufffd\ufffd"}
+    assert wheel.not_kept == ("toy/large.py",)
