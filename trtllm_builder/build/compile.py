@@ -16,6 +16,7 @@ from trtllm_builder.build.measured import note_build
 from trtllm_builder.build.progress import Progress
 from trtllm_builder.build.run import Run, file_lost
 from trtllm_builder.build.supervisor import supervise
+from trtllm_builder.build.timeline_files import note_timeline
 from trtllm_builder.build.took import what_did_not_take
 from trtllm_builder.build.workspace import tag_cache
 from trtllm_builder.errors import BuildError, SourceError
@@ -136,6 +137,7 @@ def do_compile(run: Run) -> Json:
         changed = {name: now.get(name, "") for name in {**run.edits, **now} if run.edits.get(name) != now.get(name)}
         run.observer.note(f"edited while it was being compiled, and perhaps not compiled in: {told(changed)}")
     note_build(run, gauges, outcome)
+    timeline = note_timeline(run)
     return {
         "edited": {**run.edits, **now},
         "wheel": str(wheels[0]),
@@ -146,6 +148,7 @@ def do_compile(run: Run) -> Json:
         "peak_memory": max([outcome.peak_memory, *(one["peak_memory"] for one in earlier)]),
         "peak_disk": max([outcome.peak_disk, *(one["peak_disk"] for one in earlier)]),
         "ccache": {"hits": gauges.hits, "misses": gauges.misses} if plan.ccache else {},
+        "timeline": timeline,
     }
 
 

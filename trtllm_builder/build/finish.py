@@ -153,7 +153,7 @@ def do_record(run: Run) -> Json:
         "tools": run.results["tools"],
         "host": {"platform": platform.platform(), **run.material.survey.host.to_json()},
         "measured": {
-            key: compiled[key] for key in ("seconds", "peak_memory", "peak_disk", "ccache")
+            key: compiled[key] for key in ("seconds", "peak_memory", "peak_disk", "ccache", "timeline")
         },
         "log": {"path": compiled["log"], "sha256": compiled["log_sha256"]},
         "report": run.results["verify"]["report"],

@@ -28,6 +28,7 @@ from trtllm_builder.cli import (
     runs,
     shell,
     status,
+    timeline,
     verify,
 )
 from trtllm_builder.cli.output import open_missing_streams, silence
@@ -55,6 +56,7 @@ app.command("runs")(runs.runs)
 app.command("status")(status.status)
 app.command("logs")(logs.logs)
 app.command("attach")(logs.attach)
+app.command("timeline")(timeline.timeline)
 app.command("stop")(runs.stop)
 app.command("shell")(shell.shell)
 app.command("retarget")(shell.retarget)

@@ -24,6 +24,7 @@ _STAGES = ("tools", "fetch", "patch", "compile", "normalise", "verify", "record"
 _PHASES = ("requirements", "configure", "build", "package")
 _NAME = 13
 _WIDEST_BAR = 30
+_NARROW = 60
 _EVERY = 1.0
 
 
@@ -100,7 +101,7 @@ class LiveView:
 
     def _say(self, text: str) -> None:
         with suppress(OSError):
-            self._console.print(Text(clean(text)))
+            self._console.print(Text(clean(text)), soft_wrap=True)
 
     def _draw(self) -> Group:
         width = max(10, self._console.width - 1)
@@ -126,7 +127,7 @@ class LiveView:
     def _strip(self, width: int) -> Text:
         """All stages in a row; on a narrow terminal the running one and how many are over."""
         over = len([name for name in _STAGES if name in self._ended])
-        if width < 60:
+        if width < _NARROW:
             return Text(f"{self._stage}, stage {over + 1} of {len(_STAGES)}", "bold")
         strip = Text()
         for name in _STAGES:
@@ -145,12 +146,13 @@ class LiveView:
             words = format_duration(max(0.0, progress.elapsed - self._entered.get(phase, progress.elapsed)))
         if phase == "build" and progress.total and at <= now:
             part = progress.done / progress.total if at == now else 1.0
-            words = f"{progress.done}/{progress.total}, {words}" if words else f"{progress.done}/{progress.total}"
-            if progress.eta is not None and at == now:
-                words += f", about {format_duration(progress.eta)} to go"
+            to_go = f"about {format_duration(progress.eta)} to go" if progress.eta is not None and at == now else ""
+            # Where there is not room for all, what is to come counts more than what was.
+            facts = (words, to_go) if width >= _NARROW or not to_go else (to_go,)
+            words = ", ".join(filter(None, (f"{progress.done}/{progress.total}", *facts)))
         row = Text(f"{phase:<{_NAME}}", "bold" if at == now else "dim" if at > now else "")
         room = min(_WIDEST_BAR, width - _NAME - len(words) - 1)
-        if width >= 60 and room >= 8:
+        if width >= _NARROW and room >= 8:
             full, empty = ("━", "─") if self._console.encoding.lower().startswith("utf") else ("#", ".")
             filled = round(part * room)
             row.append(full * filled, "green").append(empty * (room - filled), "dim").append(" ")
@@ -161,7 +163,8 @@ def _resources(progress: Progress, width: int) -> list[str]:
     """What the build uses, in as few rows as the width allows."""
     limit = f" of {format_size(progress.memory_limit)}" if progress.memory_limit else ""
     facts = [
-        f"memory {format_size(progress.memory)}{limit}, at most {format_size(progress.peak_memory)}",
+        f"memory {format_size(progress.memory)}{limit}",
+        f"peak {format_size(progress.peak_memory)}",
         f"disk {format_size(progress.disk_free)} free, {format_size(progress.peak_disk)} taken",
         f"{progress.jobs} jobs on {progress.cpu:.1f} cores",
     ]
