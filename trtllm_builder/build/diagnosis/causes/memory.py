@@ -16,7 +16,7 @@ SIGNATURES = (
         "unable to execute command: Killed",
         ("code=137", r"FAILED: \[code=137\] (?P<step>\S+)"),
         ("Error 137", r"\*\*\* \[(?:[^\]]*: )?(?P<step>[^\]\s]+)\] Error 137"),
-        ("Killed", r"^(?:\S+: line \d+: +\d+ )?Killed\b(?: +.*)?$"),
+        ("Killed", r"^(?:\S+: line \d+: +\d+ )?Killed(?:$|  +\S)"),
         ("Killed", r"\*\*\* \[(?:[^\]]*: )?(?P<step>[^\]\s]+)\] Killed"),
         ("SIGKILL", r"died with <Signals\.SIGKILL"),
         ("exit status", r"returned non-zero exit status (?:137|-9)\b"),
@@ -33,7 +33,10 @@ SIGNATURES = (
         ("terminated with signal", r"(?P<subject>\S+) terminated with signal (?P<signal>\d+)"),
         ("unable to execute command: Segmentation fault", r"unable to execute command: (?P<what>Segmentation fault)"),
         ("died with <Signals", r"died with <Signals\.(?P<what>SIG(?:SEGV|BUS|ILL|ABRT|FPE))"),
-        ("Segmentation fault", r"^(?:\S+: line \d+: +\d+ )?(?P<what>Segmentation fault)\b"),
+        (
+            "Segmentation fault",
+            r"^(?:\S+: line \d+: +\d+ )?(?P<what>Segmentation fault)(?: \(core dumped\))?(?:$|  +\S)",
+        ),
         says=(
             "{subject} crashed on {step} ({what}); that is a fault of the compiler, not a lack of memory.",
             "{subject} crashed on {step} (signal {signal}); that is a fault of the compiler, not a lack of memory.",

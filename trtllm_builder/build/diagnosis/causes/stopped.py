@@ -19,7 +19,7 @@ SIGNATURES = (
     ),
     signature(
         "terminated",
-        ("Terminated", r"^(?:\S+: line \d+: +\d+ )?Terminated\b"),
+        ("Terminated", r"^(?:\S+: line \d+: +\d+ )?Terminated(?:$|  +\S)"),
         ("Terminated", r"^g?make(?:\[\d+\])?: \*\*\* .*\bTerminated$"),
         ("Terminated signal terminated program", r"(?P<signal>Terminated) signal terminated program"),
         ("died with <Signals.", r"died with <Signals\.(?P<signal>SIGTERM|SIGHUP)"),
