@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Literal
@@ -33,7 +33,9 @@ from trtllm_builder.verify.library import Library, read_library
 
 SCHEMA = 1
 _TEXT = 1 << 20  # bytes of a text that is compared line by line
+_LINES = 2000  # of a text, beyond which difflib would take long
 _DIFF, _LINE = 24, 500  # lines of a difference that are kept, and characters of each
+_TEXTS = 200  # members
 _OWN = re.compile(r"[^/]+\.(dist-info|data)/")
 
 Kind = Literal["added", "removed", "changed", "moved"]
@@ -121,7 +123,7 @@ def compare(a: Path, b: Path) -> Comparison:
         return Comparison(Side(a.name, size, sha256, count), Side(b.name, size, sha256, count), identical=True)
     (side_a, wheel_a, libraries_a), (side_b, wheel_b, libraries_b) = _read(a), _read(b)
     with _opened(a) as open_a, _opened(b) as open_b:
-        members = tuple(_explained(one, open_a, open_b) for one in _changes(wheel_a, wheel_b))
+        members = tuple(_all_explained(_changes(wheel_a, wheel_b), (wheel_a, open_a), (wheel_b, open_b)))
     return Comparison(
         side_a,
         side_b,
@@ -178,8 +180,8 @@ def _headers(a: Wheel, b: Wheel) -> tuple[tuple[str, Names], ...]:
 def _changes(a: Wheel, b: Wheel) -> list[MemberChange]:
     """What is the same under the same name is left out. ``x-1.dist-info/`` and ``x-2.dist-info/`` are one name."""
     first, second = ({_plain(one.name): one for one in wheel.members} for wheel in (a, b))
-    gone = [first[name] for name in first.keys() - second.keys()]
-    new = {one.sha256: one for one in (second[name] for name in second.keys() - first.keys()) if one.size}
+    gone = [first[name] for name in sorted(first.keys() - second.keys())]
+    new = {one.sha256: one for one in (second[name] for name in sorted(second.keys() - first.keys())) if one.size}
     changes: list[MemberChange] = []
     moved: set[str] = set()
     for one in gone:
@@ -237,28 +239,39 @@ def _opened(path: Path) -> Iterator[_Open]:
         os.close(descriptor)
 
 
-def _explained(change: MemberChange, a: _Open, b: _Open) -> MemberChange:
-    if change.kind != "changed":
-        return change
+def _all_explained(
+    changes: Sequence[MemberChange], a: tuple[Wheel, _Open], b: tuple[Wheel, _Open]
+) -> Iterator[MemberChange]:
+    """What could not be read once, a bomb among others, is not tried again; and not every text is told by line."""
+    read_a, read_b = ({one.name for one in wheel.members if one.sha256} for wheel, _ in (a, b))
+    texts = 0
+    for change in changes:
+        if change.kind != "changed" or change.name not in read_a or change.other not in read_b:
+            yield change
+            continue
+        told = _explained(change, a[1], b[1], with_text=texts < _TEXTS)
+        texts += bool(told.text)
+        yield told
+
+
+def _explained(change: MemberChange, a: _Open, b: _Open, *, with_text: bool) -> MemberChange:
     try:
         first, second = a.stream(change.name), b.stream(change.other)
         heads = (first.read(4), second.read(4))
-        library: LibraryChange | None = None
-        text: tuple[str, ...] = ()
         if all(head == b"\x7fELF" for head in heads):
-            library = compare_libraries(first, second)
-        elif max(change.size_a or 0, change.size_b or 0) <= _TEXT:
-            text = _text(first, second)
+            return replace(change, library=compare_libraries(first, second))
+        if with_text and max(change.size_a or 0, change.size_b or 0) <= _TEXT:
+            return replace(change, text=_text(first, second))
     except UnpackError:
-        return change
-    return MemberChange("changed", change.name, change.other, change.size_a, change.size_b, library, text)
+        pass  # that it differs is told all the same
+    return change
 
 
 def _text(a: Stream, b: Stream) -> tuple[str, ...]:
     first, second = _lines(a), _lines(b)
     if first is None or second is None:
         return ()
-    if max(len(first), len(second)) > 5000:  # difflib takes the square of it
+    if max(len(first), len(second)) > _LINES:
         pairs = zip_longest(first, second)
         line = next((number for number, (one, other) in enumerate(pairs, 1) if one != other), 0)
         return (f"@@ the first difference is in line {line} @@",) if line else ()

@@ -179,6 +179,22 @@ def test_long_differences_end(pair: Callable[..., Comparison]) -> None:
     assert "+ and 28 files more" in text(many) and len(comparison_lines(many, verbose=True)) > 45
 
 
+def test_what_cannot_be_read_is_different_and_no_reason_to_stop(
+    make_wheel: MakeWheel, tmp_path: Path, validate: Validate
+) -> None:
+    whole = make_wheel({"tensorrt_llm/a.txt": "abcdefgh " * 500})
+    data = bytearray(whole.read_bytes())
+    at = data.index(b"tensorrt_llm/a.txt") + len("tensorrt_llm/a.txt")
+    data[at : at + 8] = b"\xff" * 8
+    place = tmp_path / "damaged"
+    place.mkdir()
+    damaged = place / whole.name
+    damaged.write_bytes(data)
+    found = compare(whole, damaged)
+    validate("compare", found.to_json())
+    assert [(one.name, one.kind, one.text) for one in found.members] == [("tensorrt_llm/a.txt", "changed", ())]
+
+
 def test_bad_input(make_wheel: MakeWheel, tmp_path: Path) -> None:
     wheel, other = make_wheel(), tmp_path / "other-1-py3-none-any.whl"
     other.write_bytes(b"no archive")
