@@ -61,7 +61,7 @@ def test_a_message_of_cmake_is_read_to_its_end_also_across_blocks() -> None:
         b"CMake Error at CMakeLists.txt:3 (find_package):\n  By not providing it this\n\n    quiet words\n-- quiet\n"
     )
     filler = b"-" * 37 + b"\n"
-    for rest in range(20, 200, 7):
+    for rest in range(20, 200, 30):
         lines = (2**20 - rest) // len(filler)
         found = hot(filler * lines + b"q" * ((2**20 - rest) % len(filler)) + b"\n" + message + b"fatal: end\n")
         assert [number - found[0][0] for number, _ in found] == [0, 1, 2, 3, 5]
@@ -83,7 +83,7 @@ def test_memory_does_not_grow_with_the_log(line: bytes, monkeypatch: pytest.Monk
     monkeypatch.setattr(reading, "_ENOUGH", 200)
     block = (line * (2**14 // len(line) + 1))[: 2**14]
     peaks = []
-    for times in (4, 24):
+    for times in (4, 16):
         tracemalloc.start()
         diagnose(HotLines(Endless(block, times)))
         peaks.append(tracemalloc.get_traced_memory()[1])
@@ -93,7 +93,7 @@ def test_memory_does_not_grow_with_the_log(line: bytes, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
 def test_compressed_logs_are_read_and_a_cut_one_to_where_it_is_cut(pack: object) -> None:
-    rubbish = random.Random(1).randbytes(300_000).hex().encode()
+    rubbish = random.Random(1).randbytes(60_000).hex().encode()
     packed = pack(ERROR + rubbish)  # type: ignore[operator]
     assert hot_of(packed)[0][0] == 1
     lines = HotLines(unpacked(open_(packed[: len(packed) // 2])))
