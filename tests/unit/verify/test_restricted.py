@@ -121,6 +121,8 @@ def test_a_wheel_cannot_tell_another_world() -> None:
     true = {"event": "world", "shm": None, "pmix": True, "network": True, "capabilities": 1, "no_new_privileges": False}
     lines = [
         {**true, "user": 0, "refused": {"network": "no"}},
+        # A .pth file's code runs before the phase is told.
+        {**true, "network": False, "user": 0, "refused": {}},
         {"event": "phase", "phase": "import"},
         {**true, "network": False, "user": 0, "refused": {}},
     ]
