@@ -17,7 +17,7 @@ from trtllm_builder.binary.stream import Stream
 from trtllm_builder.binary.unpack import DEFLATED, STORED, Replay, UnpackError, Unpacking
 from trtllm_builder.binary.zip_directory import Entry
 
-_KEPT = 24 << 20  # all kept texts together
+_KEPT = 40 << 20  # all kept texts together
 _IN_MEMORY = 16 << 20  # an ELF member up to this size is kept whole while it is looked at
 _WORKERS = 4  # each may hold an ELF member and bookmarks: about 30 MB
 

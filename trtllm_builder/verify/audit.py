@@ -30,7 +30,7 @@ class Audit:
 
     All facts are gathered in one pass; checks are functions of them:
     ``wheel.members`` (size, packed size, sha256, mode), ``wheel.headers`` (METADATA), ``wheel.findings``,
-    ``wheel.texts`` (every ``.dist-info`` file except RECORD, and every ``.py`` file; ``wheel.not_kept`` beyond 24 MB),
+    ``wheel.texts`` (every ``.dist-info`` file except RECORD, and every ``.py`` file; ``wheel.not_kept`` beyond 40 MB),
     and for each library: needed, rpath, runpath, soname, needed_versions, undefined and defined symbols, targets.
     What a compiled BuildInfo says only the smoke test can tell.
     """

@@ -98,6 +98,11 @@ def test_record_that_does_not_fit(tmp_path: Path, change: Callable[[str], str], 
     assert found(wheel) == {("record", member)}
 
 
+def test_a_file_named_twice_in_record(tmp_path: Path) -> None:
+    listed = record(FILES) + line("flat.py", b"").encode()
+    assert found(read_wheel(make(tmp_path, FILES, listed=listed))) == {("duplicate", "flat.py")}
+
+
 def test_no_record_no_metadata(tmp_path: Path) -> None:
     path = tmp_path / "toy-1.0-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:

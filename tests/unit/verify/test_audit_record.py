@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from trtllm_builder.verify import audit as verify_audit
+from trtllm_builder.verify import library as verify_library
 from trtllm_builder.verify.audit import audit
 from trtllm_builder.verify.expect import Expectation
 
@@ -57,3 +59,26 @@ def test_facts_for_the_checks(make_wheel: Callable[..., Path], make_library: Cal
     assert {name.rpartition("/")[2] for name in texts} >= {"METADATA", "WHEEL"}
     assert not any(name.endswith(("RECORD", ".so")) for name in texts)
     assert {member.mode & 0o777 for member in found.wheel.members} == {0o600}
+
+
+def test_libraries_come_in_the_archives_order_and_share_what_is_kept(
+    make_wheel: Callable[..., Path], make_library: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small, large = make_library(), make_library(source=f"char large[{1 << 20}] = {{1}};")
+    wheel = make_wheel(
+        {f"tensorrt_llm/libs/{name}.so": data for name, data in (("b", small), ("a", large), ("c", small))}
+    )
+    read = audit(wheel, Expectation(), cross_check=False).libraries
+    assert [library.name for library in read] == ["b.so", "a.so", "c.so"]
+    monkeypatch.setattr(verify_audit, "_SYMBOLS", read[1].symbols_size)
+    fewer = audit(wheel, Expectation(), cross_check=False).libraries
+    assert sum(library.symbols_size for library in fewer) <= read[1].symbols_size
+    assert sum(library.symbols_left_out for library in fewer) > 0
+
+
+def test_gpu_code_of_all_sections_together_is_limited(
+    make_wheel: Callable[..., Path], make_library: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify_library, "MAX_ENTRIES", 5)
+    found = audit(make_wheel({"tensorrt_llm/a.so": make_library("many.fatbin")}), Expectation(), cross_check=False)
+    assert "more than 5 entries" in found.libraries[0].error
