@@ -172,7 +172,9 @@ def _code_change(one: CodeChange) -> str:
     else:
         pieces = f"{one.count_a} pieces of {kind} replaced by {one.count_b}"
         if not one.count_a or not one.count_b:
-            pieces = f"{one.count_a or one.count_b} pieces of {kind} only in the {'first' if one.count_a else 'second'}"
+            count = one.count_a or one.count_b
+            which = "first" if one.count_a else "second"
+            pieces = f"{count} piece{'s' * (count > 1)} of {kind} only in the {which}"
     return f"GPU {one.target}: {pieces}{kernels}"
 
 

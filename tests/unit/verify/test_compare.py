@@ -19,6 +19,7 @@ from trtllm_builder.verify.compare_text import comparison_lines, readable, summa
 MakeWheel = Callable[..., Path]
 MakeLibrary = Callable[..., bytes]
 Validate = Callable[[str, object], None]
+DATA = Path(__file__).parents[2] / "data" / "fatbin"
 LIB = "tensorrt_llm/libs/libtensorrt_llm.so"
 
 
@@ -137,6 +138,21 @@ def test_gpu_code_piece_by_piece(pair: Callable[..., Comparison], make_library: 
     assert "GPU code" in text(found) and "GPU sm_90a" in text(found)
 
 
+def test_the_same_code_twice_is_not_the_same_as_once(
+    pair: Callable[..., Comparison], make_library: MakeLibrary, tmp_path: Path
+) -> None:
+    once = (DATA / "plain.fatbin").read_bytes()
+    (tmp_path / "twice.fatbin").write_bytes(once * 2)
+    found = pair({LIB: make_library(str(tmp_path / "twice.fatbin"))}, {LIB: make_library("plain.fatbin")})
+    library = changed(found).library
+    assert library is not None and not found.architectures
+    assert {(code.target, code.kind, code.count_a, code.count_b) for code in library.code} == {
+        ("sm_89", "cubin", 1, 0),
+        ("compute_89", "ptx", 1, 0),
+    }
+    assert "1 piece of machine code only in the first" in text(found)
+
+
 def test_one_byte_of_data_is_traced_to_its_section(pair: Callable[..., Comparison], make_library: MakeLibrary) -> None:
     data = make_library(source='const char told[] = "abcdefgh-needle";')
     found = pair({LIB: data}, {LIB: data.replace(b"-needle", b"-noodle")})
@@ -179,8 +195,8 @@ def test_long_differences_end(pair: Callable[..., Comparison]) -> None:
     assert "+ and 28 files more" in text(many) and len(comparison_lines(many, verbose=True)) > 45
 
 
-def test_what_cannot_be_read_is_different_and_no_reason_to_stop(
-    make_wheel: MakeWheel, tmp_path: Path, validate: Validate
+def test_what_cannot_be_read_is_different_and_not_tried_again(
+    make_wheel: MakeWheel, tmp_path: Path, validate: Validate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = make_wheel({"tensorrt_llm/a.txt": "abcdefgh " * 500})
     data = bytearray(whole.read_bytes())
@@ -190,6 +206,8 @@ def test_what_cannot_be_read_is_different_and_no_reason_to_stop(
     place.mkdir()
     damaged = place / whole.name
     damaged.write_bytes(data)
+    # A bomb would be unpacked without an end.
+    monkeypatch.setattr("trtllm_builder.verify.compare._Open.stream", lambda *_: pytest.fail("it was tried again"))
     found = compare(whole, damaged)
     validate("compare", found.to_json())
     assert [(one.name, one.kind, one.text) for one in found.members] == [("tensorrt_llm/a.txt", "changed", ())]
