@@ -280,11 +280,11 @@ def plan_again(run: Run) -> None:
 
 
 def _blame_edits(error: PatchError, run: Run) -> PatchError:
-    """The same error, with the remedy that helps when it is at a file that a person changed."""
+    """The same error, with the remedy that helps when it is, or may be, at a file that a person changed."""
     edited = {str(run.workspace.source.resolve() / name) for name in run.edits}
-    if error.where is None or error.where.path not in edited:
+    if not edited or (error.where is not None and error.where.path not in edited):
         return error
-    remedy = "the file was edited by hand: give the patch what it looks for, or begin anew with --rebuild"
+    remedy = f"edited by hand: {told(run.edits)}; give the patch what it looks for, or begin anew with --rebuild"
     return PatchError(error.what, remedy=remedy, where=error.where, log=error.log, others=error.others)
 
 
