@@ -19,6 +19,7 @@ from trtllm_builder.plan.origins import where
 from trtllm_builder.plan.request import Request
 from trtllm_builder.plan.resolve import patch_facts, resolve
 from trtllm_builder.plan.survey import Survey, take_survey
+from trtllm_builder.process import apart
 from trtllm_builder.profile.model import Profile
 from trtllm_builder.profile.names import CANARY_URL
 from trtllm_builder.text import nearest
@@ -75,7 +76,7 @@ def plan_checkout(
     facts = patch_facts(cmake_options(profile, found)[0])
     directories = set_dirs((), request.environ)
     sets = [load_set(name, directories) for name in profile.patches]
-    patches = check(sets, checkout, facts)
+    patches = apart(lambda: check(sets, checkout, facts))
     about = {one.name: one.description.partition(". ")[0].rstrip(".") for one in sets}
     plan = resolve(request, survey, found, row, patches=patches, about=about, commit=commit, epoch=epoch)
     return plan, Material(request, row, found, survey, patches)
