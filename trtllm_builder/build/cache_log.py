@@ -1,11 +1,12 @@
 """What the compile cache found, call by call, while a build goes on.
 
 With ``CCACHE_STATSLOG`` ccache appends to a file, for each call, ``# SOURCE`` and the names of the counters that it
-raised (manual ccache(1), "stats_log").
+raised (manual ccache(1), "stats_log"). The source is relative to the compiler's directory when ``base_dir`` is set.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,9 +15,11 @@ _HITS = frozenset({b"direct_cache_hit", b"preprocessed_cache_hit"})
 
 @dataclass
 class CacheLog:
-    """``hits`` and ``misses`` since this object was made; ``hit`` is the last answer for each source file."""
+    """``hits`` and ``misses`` since this object was made; ``hit`` is the last answer for each source file, whose whole
+    path it has. ``directory`` is where the compilers run."""
 
     path: Path
+    directory: Path
     hits: int = 0
     misses: int = 0
     hit: dict[str, bool] = field(default_factory=dict)
@@ -42,7 +45,8 @@ class CacheLog:
         self._offset += whole
         for line in data[:whole].splitlines():
             if line.startswith(b"# "):
-                self._source = line[2:].decode("utf-8", "replace")
+                named = line[2:].decode("utf-8", "replace")
+                self._source = os.path.normpath(os.path.join(self.directory, named))  # noqa: PTH118 - no link followed
             elif line in _HITS or line == b"cache_miss":
                 hit = line in _HITS
                 self.hit[self._source] = hit

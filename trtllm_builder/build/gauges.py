@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -28,7 +29,7 @@ class Gauges:
     ) -> None:
         self._build = build
         self._memory_limit = memory_limit
-        self._cache = CacheLog(cache_log)
+        self._cache = CacheLog(cache_log, build)
         self._ninja = NinjaLogTail(build / ".ninja_log")
         self._estimator = Estimator(history, jobs)
         self._samples, self._steps = Samples(logs), Steps(logs)
@@ -86,7 +87,7 @@ class Gauges:
     def _expect(self, total: int) -> None:
         try:
             for one in read_commands(self._build):
-                self._sources[one.output] = one.source
+                self._sources[one.output] = os.path.normpath(one.source)
         except (OSError, ValueError):
             return
         made = {edge.output for edge in self._ninja.known}

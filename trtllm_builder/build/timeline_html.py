@@ -100,7 +100,8 @@ def _boxes(timeline: Timeline, spans: Sequence[Span]) -> list[Box]:
             _x(timeline, span.seconds),
             0.0,
             span.state,
-            f"{span.name}: {format_duration(span.seconds)}" + ("" if span.state == "done" else f", {span.state}"),
+            f"{span.name}: {format_duration(span.seconds)}"
+            + {"done": "", "unfinished": " so far"}.get(span.state, f", {span.state}"),
         )
         for span in spans
     ]

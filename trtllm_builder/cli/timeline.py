@@ -71,7 +71,7 @@ def _lines(found: Timeline) -> Iterator[str]:
 
     yield f"run {found.run} of {clean(found.profile)}: {format_duration(found.seconds)}"
     for span in found.stages:
-        state = "" if span.state == "done" else f"  {span.state}"
+        state = {"done": "", "unfinished": "  so far"}.get(span.state, f"  {span.state}")
         yield f"  {span.name:<14}{format_duration(span.seconds):>12}{state}"
         if span.name == "compile":
             yield from (f"    {p.name:<12}{format_duration(p.seconds):>12}" for p in found.phases)
