@@ -28,7 +28,7 @@ def doctor(
     import os
 
     from trtllm_builder.cli.request import make_request
-    from trtllm_builder.doctor.cure import candidates, cure
+    from trtllm_builder.doctor.cure import candidates, cure, mirrors_of
     from trtllm_builder.doctor.examine import examine
     from trtllm_builder.doctor.gather import Asked, start
     from trtllm_builder.errors import BuilderError, HostError
@@ -50,6 +50,7 @@ def doctor(
     if wheel is not None:
         require_file(wheel)
     wanted = request.loaded if request else None
+    known = candidates(os.environ)
     asked = Asked(
         environ=dict(os.environ),
         python=wanted.profile.python if wanted else "host",
@@ -60,7 +61,7 @@ def doctor(
             for url in (wanted.profile.source.url if wanted else UPSTREAM_URL, os.environ.get("PIP_INDEX_URL"))
             if url and "://" in url and not url.startswith("file:")
         ),
-        mirrors=tuple(prefix.replacement for one in wanted.mirrors for prefix in one.git) if wanted else (),
+        mirrors=mirrors_of(wanted) if wanted else tuple(dict.fromkeys(url for one in known for url in one.mirrors)),
         try_mpirun=wheel is not None,
     )
 
@@ -71,7 +72,6 @@ def doctor(
             return error
 
     gathering = start(asked, plan=find_plan)
-    known = candidates(os.environ)
     found = _wheel(wheel) if wheel is not None else None
     facts, plan = gathering.finish()
     answer = examine(facts, cure(facts, known), python=asked.python, profile=profile, plan=plan, wheel=found)

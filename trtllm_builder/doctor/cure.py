@@ -11,18 +11,19 @@ from packaging.specifiers import SpecifierSet
 from trtllm_builder.doctor.facts import Facts
 from trtllm_builder.doctor.graphics import cuda_of, devices
 from trtllm_builder.errors import ProfileError
-from trtllm_builder.profile.load import list_profiles, load_profile, search_path
+from trtllm_builder.profile.load import LoadedProfile, list_profiles, load_profile, search_path
 
 _CANARY = "canary"
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """What of a profile decides. ``architectures`` as numbers: 89."""
+    """What of a profile decides. ``architectures`` as numbers: 89; ``mirrors`` are what it has in place of GitHub."""
 
     name: str
     architectures: frozenset[int]
     toolkit: SpecifierSet
+    mirrors: tuple[str, ...] = ()
 
 
 def candidates(environ: Mapping[str, str]) -> tuple[Candidate, ...]:
@@ -33,18 +34,25 @@ def candidates(environ: Mapping[str, str]) -> tuple[Candidate, ...]:
         if listed.fault is not None or listed.hidden_by is not None or listed.name == _CANARY:
             continue
         try:
-            profile = load_profile(listed.name, profile_dirs=directories).profile
+            loaded = load_profile(listed.name, profile_dirs=directories)
         except ProfileError:
             continue
+        profile = loaded.profile
         numbers = (re.match(r"\d+", str(one)) for one in profile.cuda.architectures)
         found.append(
             Candidate(
                 listed.name,
                 frozenset(int(match[0]) for match in numbers if match),
                 SpecifierSet(str(profile.cuda.toolkit)),
+                mirrors_of(loaded),
             )
         )
     return tuple(found)
+
+
+def mirrors_of(loaded: LoadedProfile) -> tuple[str, ...]:
+    """URLs in place of GitHub's, of all its mirror sets, in order."""
+    return tuple(dict.fromkeys(prefix.replacement for one in loaded.mirrors for prefix in one.git))
 
 
 def cure(facts: Facts, known: tuple[Candidate, ...]) -> str:

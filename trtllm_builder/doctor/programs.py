@@ -65,6 +65,8 @@ def network_findings(network: tuple[Reach, ...]) -> list[Finding]:
     """network: the source, the index and, where they were asked, the mirrors."""
     found = []
     mirrors = [one for one in network if one.what == "mirror" and one.seconds is not None]
+    silent = ", ".join(one.host for one in network if one.what == "mirror" and one.seconds is None)
+    nor = f"; nor can {silent}, which stand in for it" if silent and not mirrors else ""
     for one in network:
         told = f"{one.host} ({one.what})"
         if one.seconds is not None:
@@ -74,7 +76,7 @@ def network_findings(network: tuple[Reach, ...]) -> list[Finding]:
             found.append(warn("network", f"{told} cannot be reached: {one.why}", remedy))
         elif one.what != "mirror":
             remedy = "set https_proxy or a mirror set (source.mirrors), or build from a directory with --source"
-            found.append(warn("network", f"{told} cannot be reached: {one.why}", remedy))
+            found.append(warn("network", f"{told} cannot be reached: {one.why}{nor}", remedy))
     return found
 
 

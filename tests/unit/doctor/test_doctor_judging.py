@@ -186,6 +186,8 @@ def test_mirrors_are_named_where_the_source_is_not_reached() -> None:
     first, second = network_findings((blocked, mirror))
     assert first.level == "warn" and "near.example answers" in first.remedy
     assert second.level == "ok"
+    (alone,) = network_findings((blocked, replace(mirror, seconds=None)))
+    assert "nor can near.example" in alone.what
 
 
 @pytest.mark.parametrize(
