@@ -15,7 +15,8 @@ _EHDR = struct.Struct("<16sHHIQQQIHHHHHH")
 _SHDR = struct.Struct("<IIQQQQIIQQ")
 _SHT_NOBITS = 8
 _SECTIONS = 20_000
-_TABLE = 24 << 20  # libtorch_cpu.so's dynamic names take 5 MiB
+_TABLE = 24 << 20
+_WINDOW = 256 << 10  # of a string table: libtensorflow_cc.so's takes 79 MiB
 _ALL = 256 << 20
 _STRINGS = 8 << 20
 _NAME = 1 << 20
@@ -76,32 +77,23 @@ class Tables:
         what = f"section {section.name or '(unnamed)'}"
         return self.at(section.offset + start, section.size if size is None else size, what)
 
-    def linked(self, section: Section) -> bytes:
-        """The content of the section that this one names: its strings."""
+    def linked(self, section: Section) -> Strings:
+        """The strings of the section that this one names."""
         if section.link >= len(self.sections):
             raise ElfError(f"section {section.name} links to section {section.link} of {len(self.sections)}")
-        return self.content(self.sections[section.link])
+        strings = self.sections[section.link]
+        return Strings(self, strings.offset, strings.size)
 
     def of_type(self, kind: int) -> Section | None:
         return next((section for section in self.sections if section.type == kind), None)
 
-    def string(self, strings: bytes, offset: int) -> str:
+    def string(self, strings: Strings, offset: int) -> str:
         """A string that will be kept."""
-        text = self.passing(strings, offset)
+        text = strings.at(offset)
         self.room -= len(text) + _OBJECT
         if self.room < 0:
             raise ElfError(f"its names take more than {_STRINGS >> 20} MiB")
         return text
-
-    def passing(self, strings: bytes, offset: int) -> str:
-        """A string that is looked at."""
-        end = strings.find(b"\0", offset)
-        if offset >= len(strings) or end < 0:
-            raise ElfError(f"a name at {offset} goes beyond its string table of {len(strings)} bytes")
-        if end - offset > _NAME:
-            raise ElfError(f"a name of {end - offset} bytes; more than {_NAME >> 20} MiB are not read")
-        self.spend(end - offset)
-        return strings[offset:end].decode("utf-8", "replace")
 
     def _sections(self, offset: int, entry: int, count: int, names: int) -> tuple[Section, ...]:
         if entry != _SHDR.size:
@@ -115,7 +107,7 @@ class Tables:
         table = list(_SHDR.iter_unpack(self.at(offset, count * _SHDR.size, "the section header table")))
         if names >= len(table):
             raise ElfError(f"the section names are said to stand in section {names} of {len(table)}")
-        strings = self.at(table[names][4], table[names][5], "the section names")
+        strings = Strings(self, table[names][4], table[names][5])
         return tuple(
             Section(
                 name=self.string(strings, row[0]),
@@ -127,6 +119,29 @@ class Tables:
             )
             for row in table
         )
+
+
+class Strings:
+    """A string table, of which only a window is in memory: cheap for whoever asks in the order of offsets."""
+
+    def __init__(self, tables: Tables, place: int, size: int) -> None:
+        self.tables, self.place, self.size = tables, place, size
+        self.start, self.window = 0, b""
+
+    def at(self, offset: int) -> str:
+        for wanted in (0, _WINDOW, _NAME):
+            if wanted and offset < self.size:
+                size = min(wanted, self.size - offset)
+                self.start, self.window = offset, self.tables.at(self.place + offset, size, "a string table")
+            if self.start <= offset < self.start + len(self.window):
+                end = self.window.find(b"\0", offset - self.start)
+                if end >= 0:
+                    name = self.window[offset - self.start : end]
+                    self.tables.spend(len(name))
+                    return name.decode("utf-8", "replace")
+        if offset + _NAME < self.size:
+            raise ElfError(f"a name of more than {_NAME >> 20} MiB")
+        raise ElfError(f"a name at {offset} goes beyond its string table of {self.size} bytes")
 
 
 def whole(data: bytes, size: int) -> bytes:

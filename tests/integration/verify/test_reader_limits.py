@@ -88,7 +88,7 @@ print(json.dumps([status("VmHWM") - before, time.monotonic() - began, error]))
     ("case", "error"),
     [
         ("symbols", ""),
-        ("long names", "a name of 20971521 bytes"),
+        ("long names", "a name of more than 1 MiB"),
         ("wide names", ""),
         ("needed", "more than 8 MiB"),
         ("tables", ""),

@@ -10,6 +10,7 @@ from elftools.elf.elffile import ELFFile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trtllm_builder.binary import elf_tables
 from trtllm_builder.binary.elf import ElfError, read_elf
 
 SOURCE = """
@@ -148,3 +149,13 @@ def test_a_version_that_linkers_do_not_see(tmp_path: Path) -> None:
     subprocess.run(command, cwd=tmp_path, check=True)
     with (tmp_path / "old.so").open("rb") as stream:
         assert ("f", "MINE_0") in {(symbol.name, symbol.version) for symbol in read_elf(stream).defined}
+
+
+def test_a_string_table_larger_than_what_is_held_of_it(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with built.open("rb") as stream:
+        whole = read_elf(stream)
+        monkeypatch.setattr(elf_tables, "_WINDOW", 7)
+        assert read_elf(stream) == whole
+        monkeypatch.setattr(elf_tables, "_NAME", 5)
+        with pytest.raises(ElfError, match="a name of more than"):
+            read_elf(stream)
