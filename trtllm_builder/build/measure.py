@@ -72,9 +72,11 @@ class SessionMeter:
             if int(rest[3]) != self._session:
                 self._others.add(pid)
                 continue
-            names[pid], parents[pid] = name, int(rest[1])
             # With those of children that were waited for, so that nothing is lost when a compiler ends.
             ticks += sum(map(int, rest[11:15]))
+            if rest[0] in "ZX":
+                continue
+            names[pid], parents[pid] = name, int(rest[1])
             memory += _unshared(pid)
         # Orphans take the time of their dead with them: the sum never goes back.
         self._cpu = max(self._cpu, ticks / _TICKS)

@@ -162,6 +162,7 @@ class Plan:
     patches: tuple[PlannedPatch, ...]
     verification: PlannedVerification
     disk: Estimate
+    memory: Estimate
     time: Estimate
     lacks: tuple[Lack, ...]
     notes: tuple[str, ...]

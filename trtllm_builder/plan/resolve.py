@@ -12,7 +12,7 @@ from trtllm_builder.patching.version_label import VERSION_FILE
 from trtllm_builder.plan.command import render_command
 from trtllm_builder.plan.components import cheaper_on
 from trtllm_builder.plan.environment import build_environment
-from trtllm_builder.plan.estimates import disk_estimate, time_estimate
+from trtllm_builder.plan.estimates import disk_estimate, memory_estimate, time_estimate
 from trtllm_builder.plan.jobs import count_jobs
 from trtllm_builder.plan.lacks import find_lacks, scarce_room
 from trtllm_builder.plan.model import (
@@ -134,6 +134,7 @@ def resolve(
         patches=_patches(profile, patches, about or {}),
         verification=_verification(profile, probe, cuda),
         disk=disk,
+        memory=memory_estimate(request),
         time=time_estimate(request, row),
         lacks=find_lacks(request, survey, disk, row.least_disk if row else 0),
         notes=(

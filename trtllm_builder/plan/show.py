@@ -119,6 +119,8 @@ def _decisions(plan: Plan) -> Iterator[Row]:
     yield "", jobs.arithmetic, ""
     yield "", f"cores: {jobs.cores_source}; memory: {jobs.memory_source}", ""
     yield "disk", _range(plan.disk, format_size), plan.disk.source
+    if plan.memory.high:
+        yield "memory", _range(plan.memory, format_size), plan.memory.source
     yield "time", _range(plan.time, format_duration), plan.time.source
 
 
@@ -148,4 +150,7 @@ def _environment(plan: Plan) -> Iterator[Row]:
 
 
 def _range(estimate: Estimate, show: Callable[[float], str]) -> str:
-    return f"{show(estimate.low)} to {show(estimate.high)}" if estimate.high else "not known"
+    if not estimate.high:
+        return "not known"
+    low, high = show(estimate.low), show(estimate.high)
+    return low if low == high else f"{low} to {high}"
