@@ -40,7 +40,7 @@ def doctor(home: Path, *words: str, **environ: str) -> tuple[int, str, str, floa
 
 def patiently(home: Path, *words: str) -> tuple[int, str, str, float]:
     """Again where this machine had too much to do to answer in time, which is no fault of what is tested here."""
-    for _ in range(3):
+    for _ in range(2):
         answer = doctor(home, *words)
         if "in time" not in answer[1]:
             break
@@ -56,12 +56,14 @@ def test_this_machine(tmp_path: Path, validate: Callable[[str, object], None]) -
     document = json.loads(output)
     validate("doctor", document)
     assert status == (3 if document["failed"] else 0), errors
-    assert document["facts"]["late"] == [] and document["facts"]["hung"] == []
+    # Where the cores are taken, two calls of nvcc may be too much for the time there is; the rest never is.
+    busy = os.getloadavg()[0] > (os.cpu_count() or 1)
+    assert set(document["facts"]["late"]) <= ({"cache"} if busy else set())
     assert seconds < 5 + os.getloadavg()[0]
-    (cache,) = found(document, "ccache-works")
-    if document["facts"]["cache"]["cached"] is not None:
-        assert cache["level"] == "ok"
-        assert document["facts"]["cache"]["second"] < document["facts"]["cache"]["first"]
+    cache = document["facts"]["cache"]
+    if cache and cache["cached"] is not None:
+        assert found(document, "ccache-works")[0]["level"] == "ok"
+        assert cache["second"] < cache["first"]
     assert [path.name for path in tmp_path.iterdir()] == []
 
 
