@@ -39,6 +39,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from functools import partial
 from mmap import mmap
 from typing import Literal, NamedTuple
 
@@ -46,6 +47,7 @@ from trtllm_builder.binary.stream import Stream
 
 Kind = Literal["ptx", "cubin", "lto", "other"]
 Compression = Literal["none", "lz4", "zstd"]
+Suffix = Literal["", "a", "f"]
 
 Source = bytes | bytearray | memoryview | mmap | Stream
 
@@ -75,7 +77,7 @@ class Entry(NamedTuple):
 
     kind: Kind
     sm: int
-    suffix: Literal["", "a", "f"]
+    suffix: Suffix
     compression: Compression
     offset: int
     size: int
@@ -109,7 +111,7 @@ def read_fatbin(data: Source, start: int = 0, end: int | None = None) -> Iterato
 
 class _Walk:
     def __init__(self, data: Source) -> None:
-        self.data = data
+        self.at = partial(bytes_at, data) if isinstance(data, _BUFFERS) else partial(_streamed, data)
         self.size = len(data) if isinstance(data, _BUFFERS) else data.seek(0, 2)
         self.headers = 0
 
@@ -117,9 +119,6 @@ class _Walk:
         self.headers += 1
         if self.headers > MAX_ENTRIES:
             raise FatbinError(f"more than {MAX_ENTRIES} frames and entries", offset)
-
-    def at(self, offset: int, size: int) -> bytes:
-        return bytes_at(self.data, offset, size)
 
     def skip_padding(self, offset: int, limit: int) -> int:
         step = FRAME.size
@@ -163,16 +162,9 @@ class _Walk:
             raise FatbinError(f"an entry says {packed} bytes but has room for {padded}", offset)
         if not 0 < sm < 10_000:
             raise FatbinError(f"an entry is for SM {sm}", offset)
-        entry = Entry(
-            kind=_KINDS.get(kind, "other"),
-            sm=sm,
-            suffix="f" if flags & _FAMILY else "a" if flags & _SPECIFIC else "",
-            compression=compression,
-            offset=offset + header,
-            size=packed,
-            unpacked=unpacked,
-            version=(major, minor),
-        )
+        suffix: Suffix = "f" if flags & _FAMILY else "a" if flags & _SPECIFIC else ""
+        place, version = offset + header, (major, minor)
+        entry = Entry(_KINDS.get(kind, "other"), sm, suffix, compression, place, packed, unpacked, version)
         return entry, offset + header + padded
 
 
@@ -180,5 +172,9 @@ def bytes_at(data: Source, offset: int, size: int) -> bytes:
     """Fewer than ``size`` bytes at the end."""
     if isinstance(data, _BUFFERS):
         return bytes(data[offset : offset + size])
+    return _streamed(data, offset, size)
+
+
+def _streamed(data: Stream, offset: int, size: int) -> bytes:
     data.seek(offset)
     return data.read(size)

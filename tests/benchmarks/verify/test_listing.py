@@ -19,6 +19,7 @@ from trtllm_builder.verify.library import gpu_code
 
 TIMES = 100
 ROUNDS = 5
+TURNS = 5  # of ours in each round: so short a time is easily doubled by whatever else runs
 
 
 def listed(path: Path) -> Counter[str]:
@@ -42,14 +43,13 @@ def test_listing_is_a_hundred_times_faster(library: Callable[[str, str], Path], 
         began = time.perf_counter()
         said = subprocess.run([tool, "--list-elf", path], check=True, capture_output=True, text=True).stdout
         theirs.append(time.perf_counter() - began)
-        began = time.perf_counter()
-        found = listed(path)
-        ours.append(time.perf_counter() - began)
+        for _ in range(TURNS):
+            began = time.perf_counter()
+            found = listed(path)
+            ours.append(time.perf_counter() - began)
     assert found == Counter(re.findall(r"\.(sm_\d+a?)f?\.cubin", said))
     ratio = statistics.median(theirs) / statistics.median(ours)
-    print(
-        f"\n{file}, {path.stat().st_size / 1e6:.0f} MB, {sum(found.values())} cubins: "
-        f"cuobjdump {[round(one, 2) for one in sorted(theirs)]} s, ours {[round(one, 4) for one in sorted(ours)]} s: "
-        f"{ratio:.0f} times faster"
-    )
+    told = f"{min(ours):.4f} to {max(ours):.4f} s, median {statistics.median(ours):.4f} s"
+    print(f"\n{file}, {path.stat().st_size / 1e6:.0f} MB, {sum(found.values())} cubins: ours {told}, {ratio:.0f} times")
+    print(f"faster than cuobjdump, {[round(one, 2) for one in sorted(theirs)]} s")
     assert ratio >= TIMES
