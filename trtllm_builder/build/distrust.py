@@ -20,6 +20,9 @@ _CACHE_LINE = re.compile(r'#.*|//.*|("[^"]+"|[^":=#/][^":=]*):[A-Z]+=.*|\s*')
 # Among the last that CMake writes, for every cache that took a whole run.
 _CACHE_NEEDS = ("CMAKE_GENERATOR:INTERNAL=", "CMAKE_HOME_DIRECTORY:INTERNAL=")
 _CONFIGURED_IN = re.compile(r"\d+\.\d+.*")
+# What ninja has made, and of what (kFileSignature in its build_log.cc and deps_log.cc). A tail that was cut ninja puts
+# right by itself; with another beginning CMake cannot end configuring, since it has ninja tidy them up.
+_NINJA_FILES = ((".ninja_log", b"# ninja log v"), (".ninja_deps", b"# ninjadeps\n"))
 _BINARIES = (".o", ".so", ".a")
 
 
@@ -31,6 +34,11 @@ def distrust(run: Run) -> None:
     if is_cache_broken(build):
         run.observer.note("CMakeCache.txt was cut short; CMake starts without it, and what is compiled stays")
         forget_configuration(build)
+    for name, signature in _NINJA_FILES:
+        path = build / name
+        if path.is_file() and not path.read_bytes().startswith(signature):
+            run.observer.note(f"{name} is damaged: what ninja knew is lost, and it compiles again")
+            path.unlink()
     for path in list(broken_binaries(build)):
         run.observer.note(f"{path.relative_to(build)} was cut short; it is made again")
         path.unlink()

@@ -85,7 +85,7 @@ def test_a_damaged_build_directory_is_configured_again_and_keeps_its_objects(com
     lose_wheels(compiled)
     (build / ".ninja_log").write_bytes(b"\x00" * 100)
     (build / ".ninja_deps").write_bytes(b"garbage")
-    resume(compiled)
+    assert ".ninja_deps is damaged" in resume(compiled).stdout
     assert compiled.record["source"]["state"] == "clean"
 
 
