@@ -140,7 +140,7 @@ def test_a_run_that_wrote_nothing_has_an_empty_timeline(tmp_path: Path) -> None:
     assert all(one["ph"] == "M" for one in trace(nothing)["traceEvents"])
 
 
-def test_samples_grow_seldom_and_lose_no_peak(tmp_path: Path) -> None:
+def test_samples_grow_seldom_and_lose_no_peak(tmp_path: Path, validate: Callable[[str, object], None]) -> None:
     samples = Samples(tmp_path)
     for second in range(4 * 3600):
         memory = 99 if second == 7213 else 5
@@ -149,6 +149,8 @@ def test_samples_grow_seldom_and_lose_no_peak(tmp_path: Path) -> None:
         )
     found = read_samples(tmp_path)
     assert 1500 < len(found) < 3500
+    for line in (tmp_path / "samples.jsonl").read_text().splitlines()[::500]:
+        validate("sample", json.loads(line))
     assert max(one.memory for one in found) == 99 and min(one.disk_free for one in found) == 999
 
 
