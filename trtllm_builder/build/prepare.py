@@ -9,6 +9,7 @@ from pathlib import Path
 
 from trtllm_builder import canary
 from trtllm_builder.build.diagnosis.show import cause_in
+from trtllm_builder.build.downloads import mirrors_of, prepare_downloads
 from trtllm_builder.build.edits import (
     find_edits,
     is_patched,
@@ -34,7 +35,7 @@ from trtllm_builder.profile.names import CANARY_URL
 from trtllm_builder.source.digest import tree_digest
 from trtllm_builder.source.directory import obtain_directory
 from trtllm_builder.source.edits import uncommitted
-from trtllm_builder.source.model import Checkout, Existing, Log, Mirror, SourceWant
+from trtllm_builder.source.model import Checkout, Existing, Log, SourceWant
 from trtllm_builder.source.obtain import obtain
 from trtllm_builder.tools.install import install
 from trtllm_builder.tools.tensorrt import obtain_tensorrt
@@ -153,8 +154,8 @@ def fetch_inputs(run: Run) -> dict[str, object]:
 
 
 def fetch_lost(run: Run, result: Json) -> str:
-    script = run.workspace.source / "scripts" / "build_wheel.py"
-    return "" if script.is_file() else f"{script} is gone"
+    wanted = (run.workspace.source / "scripts" / "build_wheel.py", run.workspace.git_config)
+    return next((f"{path} is gone" for path in wanted if not path.is_file()), "")
 
 
 def do_fetch(run: Run) -> Json:
@@ -172,10 +173,17 @@ def do_fetch(run: Run) -> Json:
             record.flush()
 
         checkout = _obtain(run, request, log)
+        downloads = prepare_downloads(run, checkout.served_by, log)
     for note in checkout.notes:
         run.observer.note(note)
     facts = {name: value for name, value in asdict(checkout).items() if name not in ("dirty", "modified")}
-    return {**facts, "path": str(checkout.path), "epoch": _epoch(run, checkout), "uncommitted": _uncommitted(run)}
+    return {
+        **facts,
+        **downloads,
+        "path": str(checkout.path),
+        "epoch": _epoch(run, checkout),
+        "uncommitted": _uncommitted(run),
+    }
 
 
 def _make_way(run: Run) -> None:
@@ -223,10 +231,7 @@ def _obtain(run: Run, request: Request, log: Log) -> Checkout:
         url=url,
         ref=ref,
         commit=commit,
-        mirrors=tuple(
-            Mirror(mirror.name, tuple((rule.prefix, rule.replacement) for rule in mirror.git), mirror.lfs)
-            for mirror in request.loaded.mirrors
-        ),
+        mirrors=mirrors_of(request),
         lfs=source.lfs,
         submodules=source.submodules,
     )

@@ -88,6 +88,16 @@ class Workspace:
         return self.root / "bin"
 
     @property
+    def served(self) -> Path:
+        """Repositories that the build clones from here instead of from the network."""
+        return self.root / "served"
+
+    @property
+    def git_config(self) -> Path:
+        """Git's configuration for the build (source/redirect.py)."""
+        return self.root / "gitconfig"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 

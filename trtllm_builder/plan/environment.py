@@ -18,7 +18,7 @@ FROM_HOST = "host environment"
 _PASSED = (
     "http_proxy", "https_proxy", "no_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY",
     "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "PIP_CERT",
-    "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_TRUSTED_HOST", "PIP_DEFAULT_TIMEOUT",
+    "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX", "PIP_TRUSTED_HOST", "PIP_DEFAULT_TIMEOUT",
     "PIP_CONFIG_FILE", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX",
 )  # fmt: skip
 _SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
@@ -57,7 +57,8 @@ def own_world(home: Path, temporary: Path, caches: Path) -> list[Setting]:
         Setting("PIP_NO_INPUT", "1", "no prompt"),
         Setting("PIP_DISABLE_PIP_VERSION_CHECK", "1", "no needless network"),
         Setting("GIT_CONFIG_NOSYSTEM", "1", why),
-        Setting("GIT_CONFIG_GLOBAL", "/dev/null", why),
+        Setting("GIT_CONFIG_GLOBAL", str(home.parent / "gitconfig"), "clones come from the disk, or through a mirror"),
+        Setting("CONAN_HOME", str(home / ".conan2"), why),
         Setting("GIT_TERMINAL_PROMPT", "0", "no prompt"),
         Setting("GIT_OPTIONAL_LOCKS", "0", why),
         Setting("GIT_ALLOW_PROTOCOL", "https:ssh:file", why),
@@ -105,7 +106,13 @@ def build_environment(request: Request, survey: Survey, probe: Probe, cuda: str,
         settings.append(Setting("CUDA_VERSION", cuda, "this release rewrites its requirements for CUDA 12 by it"))
     present = {setting.name for setting in settings}
     for mirror in request.loaded.mirrors:
-        for name, value in (("GITHUB_MIRROR", mirror.github_mirror), ("PIP_INDEX_URL", mirror.pip_index)):
+        for name, value in (
+            ("GITHUB_MIRROR", mirror.github_mirror),
+            ("PIP_INDEX_URL", mirror.pip_index),
+            # The two names of one setting, uv's newer one and its older one.
+            ("UV_DEFAULT_INDEX", mirror.pip_index),
+            ("UV_INDEX_URL", mirror.pip_index),
+        ):
             if value and name not in present:
                 settings.append(Setting(name, value, f"mirror set {mirror.name}"))
                 present.add(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -30,6 +30,20 @@ class Mirror:
     name: str
     rewrites: tuple[tuple[str, str], ...] = ()
     lfs: str | None = None
+
+
+def in_order(name: str, rules: Iterable[tuple[str, str]], lfs: str | None) -> tuple[Mirror, ...]:
+    """The mirrors of one set: where several rules have the same prefix, each next one is a mirror of its own."""
+    layers: list[dict[str, str]] = []
+    for prefix, replacement in rules:
+        free = next((layer for layer in layers if prefix not in layer), None)
+        if free is None:
+            free = {}
+            layers.append(free)
+        free[prefix] = replacement
+    if len(layers) < 2:
+        return (Mirror(name, tuple(layers[0].items()) if layers else (), lfs),)
+    return tuple(Mirror(f"{name}-{at}", tuple(layer.items()), lfs) for at, layer in enumerate(layers, 1))
 
 
 @dataclass(frozen=True)

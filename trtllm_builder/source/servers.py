@@ -56,6 +56,7 @@ class Servers:
     end: float
     log: Log
     offline: bool = False
+    rounds: int = _ROUNDS
 
     @property
     def left(self) -> float:
@@ -162,7 +163,7 @@ class Servers:
 
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(lambda error: isinstance(error, TransportError) and error.transient),
-            stop=tenacity.stop_after_attempt(_ROUNDS) | tenacity.stop_after_delay(max(self.left, 0.0)),
+            stop=tenacity.stop_after_attempt(self.rounds) | tenacity.stop_after_delay(max(self.left, 0.0)),
             wait=tenacity.wait_random_exponential(multiplier=1, max=15),
             reraise=True,
         )
