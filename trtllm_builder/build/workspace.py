@@ -26,14 +26,20 @@ def tag_cache(directory: Path) -> None:
     """Make ``directory`` and mark it as one that we made and that can be made again. A directory that holds anything
     already is somebody's, and stays unmarked."""
     directory.mkdir(parents=True, exist_ok=True)
-    if {entry.name for entry in directory.iterdir()} <= {_LOST_AND_FOUND, _FRESH_TAG}:
-        # Half a tag, left by a kill, would make the directory somebody else's.
-        fresh = directory / _FRESH_TAG
+    if not _entries(directory):
+        # Half a tag, left by a kill, would make the directory somebody else's; another build may be at it too.
+        fresh = directory / f"{_FRESH_TAG}.{os.getpid()}"
         with fresh.open("w") as stream:
             stream.write(_TAG)
             stream.flush()
             os.fsync(stream.fileno())
         fresh.replace(directory / _TAG_FILE)
+
+
+def _entries(directory: Path) -> set[str]:
+    """What lies there and may be somebody's. Raises OSError."""
+    names = {entry.name for entry in directory.iterdir()}
+    return {name for name in names if name != _LOST_AND_FOUND and not name.startswith(_FRESH_TAG)}
 
 
 def is_tagged(directory: Path) -> bool:
@@ -93,6 +99,11 @@ class Workspace:
         return self.root / "served"
 
     @property
+    def canary(self) -> Path:
+        """Where the canary and its parts are served from."""
+        return self.root / "canary"
+
+    @property
     def git_config(self) -> Path:
         """Git's configuration for the build (source/redirect.py)."""
         return self.root / "gitconfig"
@@ -113,7 +124,7 @@ class Workspace:
     def check_ours(self) -> None:
         """Raises UsageError for a directory that is not empty and not a workspace of ours: a build deletes in it."""
         try:
-            entries = {entry.name for entry in self.root.iterdir()} - {_LOST_AND_FOUND, _FRESH_TAG}
+            entries = _entries(self.root)
         except FileNotFoundError:
             return
         except NotADirectoryError:

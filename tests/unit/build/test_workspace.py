@@ -168,6 +168,18 @@ def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_kill_while_the_tag_is_written_leaves_a_workspace_of_ours(tmp_path: Path) -> None:
-    (tmp_path / ".CACHEDIR.TAG.new").write_text("Signature: 8a4")
+    (tmp_path / ".CACHEDIR.TAG.new.4711").write_text("Signature: 8a4")
     with Workspace(tmp_path).locked():
-        assert not (tmp_path / ".CACHEDIR.TAG.new").exists()
+        assert (tmp_path / "CACHEDIR.TAG").read_text().endswith("\n")
+
+
+def test_many_can_tag_one_directory_at_once(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from trtllm_builder.build.workspace import tag_cache; sys.stdin.read(); "
+    )
+    code += "[tag_cache(Path(sys.argv[1], str(n))) for n in range(200)]"
+    children = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE) for _ in range(2)]
+    for child in children:
+        assert child.stdin is not None
+        child.stdin.close()
+    assert [child.wait(30) for child in children] == [0, 0]
