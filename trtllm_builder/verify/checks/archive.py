@@ -37,7 +37,7 @@ def _record(wheel: Wheel) -> Check:
 
 
 def _told(finding: Finding) -> Evidence:
-    return Evidence(finding.what, finding.member)
+    return Evidence(f"{finding.kind}: {finding.what}", finding.member)
 
 
 def _without_record(wheel: Wheel) -> list[str]:
