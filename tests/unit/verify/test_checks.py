@@ -82,7 +82,7 @@ MANY = "py3-none-manylinux_2_28_x86_64"
 
 PLANTED: list[tuple[str, Facts, Facts, str]] = [
     ("archive", (wheel(findings=[Finding("path", "../e", "leaves")]),), (wheel(),), "../e: path: leaves"),
-    ("record", (wheel(findings=[Finding("record", "a", "other hash")]),), (wheel(),), "a: other hash"),
+    ("record", (wheel(findings=[Finding("record", "a", "other hash")]),), (wheel(),), "a: record: other hash"),
     ("tags", (wheel(tag=MANY, inside="py3-none-linux_x86_64"),), (wheel(tag=MANY),), "renamed afterwards"),
     ("tags", (wheel(members=["a.so"], pure="true"),), (wheel(pure="true"),), "said to be pure Python"),
     ("size", (wheel(), (), replace(OURS, max_size=999)), (wheel(), (), replace(OURS, max_size=1000)), "more than"),
