@@ -9,7 +9,7 @@ from pathlib import Path
 
 from trtllm_builder import canary
 from trtllm_builder.build.diagnosis.show import cause_in
-from trtllm_builder.build.downloads import mirrors_of, prepare_downloads
+from trtllm_builder.build.downloads import canary_stand_in, mirrors_of, prepare_downloads
 from trtllm_builder.build.edits import (
     find_edits,
     is_patched,
@@ -220,18 +220,14 @@ def _obtain(run: Run, request: Request, log: Log) -> Checkout:
             request.directory, run.workspace.source, environ=request.environ, ref=source.ref, commit=source.commit,
             exclude=(str(run.workspace.root),), log=log, existing=existing,
         )  # fmt: skip
-    url, ref, commit = request.url, source.ref, source.commit
+    url, ref, commit, mirrors = request.url, source.ref, source.commit, mirrors_of(request)
     if url == CANARY_URL:
-        place = run.workspace.root / "canary"
-        if place.exists():
-            shutil.rmtree(place)
-        commit = canary.materialise(place)
-        url = place.as_uri()
+        url, commit, mirrors = canary.URL, canary.serve(run.workspace.canary), (canary_stand_in(run.workspace),)
     want = SourceWant(
         url=url,
         ref=ref,
         commit=commit,
-        mirrors=mirrors_of(request),
+        mirrors=mirrors,
         lfs=source.lfs,
         submodules=source.submodules,
     )

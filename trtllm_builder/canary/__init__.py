@@ -13,18 +13,49 @@ from trtllm_builder.errors import SourceError
 from trtllm_builder.process import run
 
 TREE = Path(__file__).resolve().parent / "tree"
+PARTS = Path(__file__).resolve().parent / "parts"
+"""What upstream keeps in repositories of their own: a submodule and a library that CMake fetches."""
 BRANCH = "canary"
+BASE = "https://canary.invalid/"
+"""Where the canary and its parts say that they come from. Nobody answers there: :func:`serve` stands in for it."""
+URL = f"{BASE}canary.git"
 
 # Names that git would read for itself if our own repository, or a package builder, met them inside it.
 _RENAMED = {"gitignore": ".gitignore", "gitmodules": ".gitmodules", "gitattributes": ".gitattributes"}
 _EXECUTABLE = frozenset({"scripts/build_wheel.py"})
+_TAG = "v1.0"
 _WHEN = "2026-01-01T00:00:00 +0000"
 _WHO = "trtllm-builder"
 _MAIL = "canary@trtllm-builder.invalid"
 
 
+def serve(directory: Path) -> str:
+    """Makes ``directory`` a stand-in for BASE: the canary and its parts as repositories; returns the canary's commit.
+
+    What was there is replaced. Raises SourceError as ``materialise`` does.
+    """
+    try:
+        shutil.rmtree(directory, ignore_errors=True)
+        for name in _part_names():
+            part = directory / f"{name}.git"
+            shutil.copytree(PARTS / name, part, ignore=shutil.ignore_patterns("__pycache__"))
+            _open_modes(part)
+            _commit(part, f"The canary's {name}")
+            _git(part, "tag", _TAG)
+    except OSError as error:
+        raise SourceError(f"The canary could not be written to {directory}: {error.strerror}.") from error
+    return materialise(directory / "canary.git")
+
+
+def git_config(directory: Path) -> str:
+    """git configuration that leads from BASE to a ``directory`` that ``serve`` made."""
+    return f'[url "{directory.as_uri()}/"]\n\tinsteadOf = {BASE}\n'
+
+
 def materialise(destination: Path) -> str:
     """Write the canary as a git repository with one commit on the branch ``canary``; returns the commit id.
+
+    Its submodule is filled and its file in LFS has its content, as after a clone that left nothing out.
 
     The id depends on the tree alone: not on the machine, the user's git configuration, the umask or the time. A
     ``destination`` that already holds this commit is left as it is. Raises SourceError when it holds anything else,
@@ -35,7 +66,9 @@ def materialise(destination: Path) -> str:
         with tempfile.TemporaryDirectory(prefix=f".{destination.name}-", dir=destination.parent) as scratch:
             fresh = Path(scratch) / "canary"
             write_tree(fresh)
-            commit = _commit(fresh)
+            for path, part in _submodules().items():
+                _commit(fresh / path, f"The canary's {part}")
+            commit = _commit(fresh, "The canary", lfs_files())
             if _put(fresh, destination):
                 return commit
     except OSError as error:
@@ -62,33 +95,85 @@ def _put(fresh: Path, destination: Path) -> bool:
 def digest() -> str:
     """SHA-256 of the tree's paths and contents: what changes when the canary does. Needs no git and writes nothing."""
     total = hashlib.sha256()
-    for relative in _files():
-        data = (TREE / relative).read_bytes()
-        total.update(f"{relative}\0{len(data)}\0".encode() + data)
+    for root in (TREE, PARTS):
+        for relative in _files(root):
+            data = (root / relative).read_bytes()
+            total.update(f"{relative}\0{len(data)}\0".encode() + data)
     return total.hexdigest()
 
 
-def _files() -> list[Path]:
+def _files(root: Path) -> list[Path]:
     # An installer may have compiled the tree's Python files where it put them.
-    found = (path.relative_to(TREE) for path in TREE.rglob("*") if path.is_file())
+    found = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
     return sorted(path for path in found if "__pycache__" not in path.parts)
 
 
+def _part_names() -> list[str]:
+    return sorted(path.name for path in PARTS.iterdir() if path.is_dir())
+
+
+def _submodules() -> dict[str, str]:
+    """Path to the name of the part that lies there, from the tree's own gitmodules."""
+    try:
+        text = (TREE / "gitmodules").read_text()
+    except FileNotFoundError:
+        return {}
+    values = [line.partition("=")[2].strip() for line in text.splitlines() if "=" in line]
+    return {
+        path: url.removeprefix(BASE).removesuffix(".git") for path, url in zip(values[::2], values[1::2], strict=True)
+    }
+
+
+def lfs_files() -> tuple[str, ...]:
+    """Files that the commit has as pointers only, from the tree's own gitattributes."""
+    try:
+        text = (TREE / "gitattributes").read_text()
+    except FileNotFoundError:
+        return ()
+    return tuple(line.split()[0] for line in text.splitlines() if "filter=lfs" in line)
+
+
 def write_tree(target: Path) -> None:
-    """The files alone, for reading them where there is no git."""
-    for relative in _files():
+    """The files alone, submodule and LFS content included, for reading them where there is no git."""
+    for relative in _files(TREE):
         copy = target / relative.with_name(_RENAMED.get(relative.name, relative.name))
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(TREE / relative, copy)
         copy.chmod(0o755 if relative.as_posix() in _EXECUTABLE else 0o644)
+    for path, part in _submodules().items():
+        shutil.copytree(PARTS / part, target / path, ignore=shutil.ignore_patterns("__pycache__"))
+        _open_modes(target / path)
 
 
-def _commit(repository: Path) -> str:
+def _open_modes(directory: Path) -> None:
+    for path in directory.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def _commit(repository: Path, message: str, lfs: tuple[str, ...] = ()) -> str:
     _git(repository, "init", "--quiet", "--template=", "--object-format=sha1", f"--initial-branch={BRANCH}")
     _git(repository, "config", "core.fileMode", "true")
     _git(repository, "add", "--all", "--force")
-    _git(repository, "commit", "--quiet", "--no-gpg-sign", "--message=The canary")
+    for path in lfs:
+        _keep_in_lfs(repository, path)
+    _git(repository, "commit", "--quiet", "--no-gpg-sign", f"--message={message}")
     return _git(repository, "rev-parse", "HEAD")
+
+
+def _keep_in_lfs(repository: Path, path: str) -> None:
+    """What ``git lfs`` would do: a pointer in the commit, the content in the repository's store and in the tree."""
+    data = (repository / path).read_bytes()
+    oid = hashlib.sha256(data).hexdigest()
+    store = repository / ".git" / "lfs" / "objects" / oid[:2] / oid[2:4] / oid
+    store.parent.mkdir(parents=True)
+    store.write_bytes(data)
+    pointer = repository / ".git" / "pointer"
+    pointer.write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {len(data)}\n")
+    blob = _git(repository, "hash-object", "-w", "--no-filters", str(pointer))
+    pointer.unlink()
+    _git(repository, "update-index", "--cacheinfo", f"100644,{blob},{path}")
+    # Without git-lfs, git would call the content a change of the pointer.
+    _git(repository, "update-index", "--assume-unchanged", path)
 
 
 def _git(repository: Path, *words: str, check: bool = True) -> str:

@@ -14,6 +14,7 @@ from trtllm_builder.patching.results import PatchPlan
 from trtllm_builder.patching.version_label import labelled_changes
 from trtllm_builder.plan.model import Plan
 from trtllm_builder.text import clean, redact
+from trtllm_builder.upstream.fetch_content import read_declarations
 
 # Only quoted words go in, and the diff between quoted marks: no line of a unified diff begins with an E.
 _TEMPLATE = """\
@@ -51,6 +52,9 @@ fi
 {{ words | map('sh') | join(' ') }}
 {% endfor %}
 {% endif %}
+{% for words in serve %}
+{{ words | map('sh') | join(' ') }}
+{% endfor %}
 cd {{ source | sh }}
 {% if diff %}
 # The patch sets {{ sets | comment }} and the version label.
@@ -78,7 +82,12 @@ _REMEDY = (
     "install what is missing ('trtllm-build plan --profile {profile}' says how), or run 'trtllm-build --profile "
     "{profile}' once, which installs the tools; then make this script again"
 )
-_CANARY = "import pathlib, sys; from trtllm_builder import canary; canary.materialise(pathlib.Path(sys.argv[1]))"
+_IMPORTS = "import pathlib, sys; from trtllm_builder import canary; place = pathlib.Path(sys.argv[1]); "
+_CANARY = f"{_IMPORTS}canary.materialise(place)"
+# What the canary downloads is on no server.
+_SERVE = (
+    f"{_IMPORTS}canary.serve(place / 'canary'); (place / 'gitconfig').write_text(canary.git_config(place / 'canary'))"
+)
 
 
 def render_script(plan: Plan, patches: PatchPlan, checkout: Path | None) -> str:
@@ -105,6 +114,7 @@ def render_script(plan: Plan, patches: PatchPlan, checkout: Path | None) -> str:
         root=root,
         source=f"{root}/source",
         obtain=_obtain(f"{root}/source", checkout),
+        serve=_serve(root, checkout),
         needed=_needed(plan, world),
         remedy=_REMEDY.format(profile=_one_line(plan.profile)),
         bin=f"{root}/bin",
@@ -130,6 +140,13 @@ def _obtain(source: str, checkout: Path | None) -> list[list[str]]:
     if str(checkout) == source:
         return []
     return [["mkdir", "-p", source], ["cp", "-a", f"{checkout}/.", f"{source}/"]]
+
+
+def _serve(root: str, checkout: Path | None) -> list[list[str]]:
+    declared = () if checkout is None else read_declarations(checkout).found
+    if checkout is None or any(one.url.startswith(canary.BASE) for one in declared):
+        return [[sys.executable, "-c", _SERVE, root]]
+    return []
 
 
 def _needed(plan: Plan, world: dict[str, str]) -> list[tuple[str, str | None]]:

@@ -12,6 +12,7 @@ from trtllm_builder.source.digest import file_digest
 from trtllm_builder.source.directory import copied_items
 from trtllm_builder.source.failures import classify, os_errors
 from trtllm_builder.source.git import Git, find_git
+from trtllm_builder.source.lfs import parse_pointer
 from trtllm_builder.source.records import GitTree, read_record, record_path
 from trtllm_builder.source.sync import changed_items
 
@@ -67,7 +68,15 @@ def uncommitted(destination: Path, environ: Mapping[str, str]) -> dict[str, str]
         return {}
     git = find_git(environ)
     with os_errors(f"looking for changes in {destination}"):
-        return {name: digest_of(destination / name) for name in changed_files(git, destination)}
+        found = {name: digest_of(destination / name) for name in changed_files(git, destination)}
+        return {name: digest for name, digest in found.items() if digest != _in_lfs(git, destination, name)}
+
+
+def _in_lfs(git: Git, directory: Path, name: str) -> str | None:
+    """The sha256 of the content that HEAD has as an LFS pointer: such a file is no change although git calls it one."""
+    shown = git.run("show", f"HEAD:{name}", directory=directory)
+    pointer = parse_pointer(name, shown.stdout.encode("utf-8", "surrogateescape")) if shown.ok else None
+    return pointer.oid if pointer else None
 
 
 def digest_of(path: Path) -> str:

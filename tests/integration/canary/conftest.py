@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from trtllm_builder.canary import materialise
+from trtllm_builder import canary
 from trtllm_builder.process import Completed, end_group, read_stat, run
 
 # One architecture and fewer kernels: these tests are about everything but the kernels.
@@ -68,9 +68,9 @@ def everything(done: Completed) -> str:
 
 @pytest.fixture(scope="session")
 def canary_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("canary") / "upstream"
-    materialise(path)
-    return path
+    path = tmp_path_factory.mktemp("canary")
+    canary.serve(path)
+    return path / "canary.git"
 
 
 @pytest.fixture(scope="session")
@@ -94,9 +94,17 @@ def new_upstream(
         environment = toolchain.environment(home)
         environment["PATH"] = f"{canary_python.parent}:{environment['PATH']}"
         environment["PIP_NO_INDEX"] = "1"
+        # The hosts that the canary names do not exist; these are as a proxy of the stranger's would be.
+        (base / "gitconfig").write_text(canary.git_config(canary_repository.parent))
+        environment |= {"GIT_CONFIG_GLOBAL": str(base / "gitconfig"), "GIT_ALLOW_PROTOCOL": "file"}
         upstream = Upstream(base / "TensorRT-LLM", canary_python, environment)
-        clone = ["git", "clone", "--quiet", str(canary_repository), str(upstream.checkout)]
-        assert run(clone, env=environment).ok
+        clone = ["git", "clone", "--quiet", "--recurse-submodules", canary.URL, str(upstream.checkout)]
+        done = run(clone, env=environment)
+        assert done.ok, done.stderr
+        for name in canary.lfs_files():
+            # What git-lfs would do.
+            shutil.copyfile(canary.TREE / name, upstream.checkout / name)
+            upstream.git("update-index", "--assume-unchanged", name)
         return upstream
 
     return make
