@@ -12,25 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from trtllm_builder import __version__
-from trtllm_builder.cli import build as build_command
-from trtllm_builder.cli import (
-    compare,
-    doctor,
-    explain,
-    gc,
-    logs,
-    patches,
-    plan,
-    probe,
-    profiles,
-    releases,
-    resume,
-    runs,
-    shell,
-    status,
-    timeline,
-    verify,
-)
+from trtllm_builder.cli.commands import SETTINGS, Commands
 from trtllm_builder.cli.output import open_missing_streams, silence
 from trtllm_builder.cli.request import make_request
 from trtllm_builder.errors import BuilderError, HostError, UsageError
@@ -39,29 +21,9 @@ from trtllm_builder.text import clean, redact
 app = typer.Typer(
     name="trtllm-build",
     help="From a YAML profile to a TensorRT-LLM wheel that works in the container people actually have.",
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    cls=Commands,
+    **SETTINGS,
 )
-app.add_typer(profiles.app, name="profiles")
-app.add_typer(patches.app, name="patches")
-app.command("plan")(plan.plan)
-app.command("probe")(probe.probe)
-app.command("releases")(releases.releases)
-app.command("verify")(verify.verify)
-app.command("compare")(compare.compare)
-app.command("doctor")(doctor.doctor)
-app.command("resume")(resume.resume)
-app.command("runs")(runs.runs)
-app.command("status")(status.status)
-app.command("logs")(logs.logs)
-app.command("attach")(logs.attach)
-app.command("timeline")(timeline.timeline)
-app.command("stop")(runs.stop)
-app.command("shell")(shell.shell)
-app.command("retarget")(shell.retarget)
-app.command("gc")(gc.gc)
-app.command("explain")(explain.explain)
 
 
 def _show_version(wanted: bool) -> None:
@@ -122,9 +84,13 @@ def root(
     if dry_run and detach:
         raise UsageError("--detach and --dry-run do not go together", remedy="leave out one of them")
     if dry_run:
-        plan.show_plan(request, "json" if as_json else "text")
+        from trtllm_builder.cli.plan import show_plan
+
+        show_plan(request, "json" if as_json else "text")
     else:
-        build_command.build(request, rebuild=rebuild, as_json=as_json, detach=detach)
+        from trtllm_builder.cli.build import build
+
+        build(request, rebuild=rebuild, as_json=as_json, detach=detach)
 
 
 def _report(error: BuilderError, as_json: bool) -> None:

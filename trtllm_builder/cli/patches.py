@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trtllm_builder.cli.commands import SETTINGS
+
 if TYPE_CHECKING:
     from trtllm_builder.patching.results import PatchPlan
     from trtllm_builder.patching.sets import PatchSet
     from trtllm_builder.upstream.audit.model import MpiAudit
 
-app = typer.Typer(no_args_is_help=True, help="Patch sets: what each would change in a checkout, and changing it.")
+app = typer.Typer(
+    no_args_is_help=True, **SETTINGS, help="Patch sets: what each would change in a checkout, and changing it."
+)
 
 Tree = Annotated[Path, typer.Argument(metavar="DIR", exists=True, file_okay=False, help="A TensorRT-LLM checkout.")]
 Names = Annotated[

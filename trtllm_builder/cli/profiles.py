@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trtllm_builder.cli.commands import SETTINGS
+
 if TYPE_CHECKING:
     from trtllm_builder.errors import ProfileError
     from trtllm_builder.profile.load import LoadedProfile
 
-app = typer.Typer(no_args_is_help=True, help="List, show and check profiles.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, **SETTINGS, help="List, show and check profiles.")
 
 Dirs = Annotated[
     list[Path],
