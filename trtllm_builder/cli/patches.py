@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from trtllm_builder.upstream.audit.model import MpiAudit
 
 app = typer.Typer(
-    no_args_is_help=True, **SETTINGS, help="Patch sets: what each would change in a checkout, and changing it."
+    no_args_is_help=True, add_completion=False, help="Patch sets: what each would change in a checkout.", **SETTINGS
 )
 
 Tree = Annotated[Path, typer.Argument(metavar="DIR", exists=True, file_okay=False, help="A TensorRT-LLM checkout.")]
