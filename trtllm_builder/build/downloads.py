@@ -1,26 +1,29 @@
-"""What the build itself would clone, obtained in the fetch stage, and the git configuration that leads it there."""
+"""The source and what its build would clone by itself, and the git configuration that leads a build to the latter."""
 
 from __future__ import annotations
 
 import shutil
 import time
-from dataclasses import asdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from trtllm_builder import canary
-from trtllm_builder.build.journal import Json
-from trtllm_builder.build.run import Run
 from trtllm_builder.build.workspace import Workspace
+from trtllm_builder.plan.model import Setting
 from trtllm_builder.plan.request import Request
 from trtllm_builder.profile.names import CANARY_URL
-from trtllm_builder.source.dependencies import Wanted, obtain_dependencies
+from trtllm_builder.source.dependencies import Held, Wanted, obtain_dependencies
+from trtllm_builder.source.directory import obtain_directory
 from trtllm_builder.source.git import find_git
-from trtllm_builder.source.model import Log, Mirror, in_order
+from trtllm_builder.source.model import Checkout, Existing, Log, Mirror, SourceWant, in_order
+from trtllm_builder.source.obtain import obtain
 from trtllm_builder.source.redirect import write_config
 from trtllm_builder.source.servers import Servers
 from trtllm_builder.source.urls import parse_url
 from trtllm_builder.upstream.fetch_content import Declared, is_switched_off, read_declarations
 
+_SOURCE_DEADLINE = 4 * 3600.0
 _DEADLINE = 3600.0
 
 
@@ -38,33 +41,68 @@ def canary_stand_in(workspace: Workspace) -> Mirror:
     return Mirror("built in", ((canary.BASE, f"{workspace.canary.as_uri()}/"),))
 
 
-def prepare_downloads(run: Run, served_by: str, log: Log) -> Json:
-    """Obtains what the checkout declares and the profile does not switch off, and writes the build's git configuration.
+@dataclass(frozen=True)
+class Downloads:
+    """``held`` came beforehand; ``missing`` are the names of what did not, for the reasons in ``notes``."""
+
+    held: tuple[Held, ...]
+    missing: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, object]:
+        return {"dependencies": [asdict(one) for one in self.held], "not_obtained": list(self.missing)}
+
+
+def obtain_source(
+    request: Request, workspace: Workspace, caches: Path, *, existing: Existing = "keep", log: Log
+) -> Checkout:
+    """The source of the request at ``workspace.source``. Raises SourceError."""
+    source = request.loaded.profile.source
+    if request.directory is not None:
+        return obtain_directory(
+            request.directory, workspace.source, environ=request.environ, ref=source.ref, commit=source.commit,
+            exclude=(str(workspace.root),), log=log, existing=existing,
+        )  # fmt: skip
+    url, commit, mirrors = request.url, source.commit, mirrors_of(request)
+    if url == CANARY_URL:
+        url, commit, mirrors = canary.URL, canary.serve(workspace.canary), (canary_stand_in(workspace),)
+    want = SourceWant(
+        url=url, ref=source.ref, commit=commit, mirrors=mirrors, lfs=source.lfs, submodules=source.submodules
+    )
+    return obtain(
+        want, cache=request.bundle or caches, destination=workspace.source, environ=request.environ,
+        deadline=_SOURCE_DEADLINE, log=log, existing=existing, offline=request.bundle is not None,
+    )  # fmt: skip
+
+
+def obtain_downloads(
+    request: Request, workspace: Workspace, caches: Path, options: Iterable[Setting], served_by: str, log: Log
+) -> Downloads:
+    """Obtains what the checkout declares and no option switches off, and writes the build's git configuration.
 
     Whatever could not be had is a note: CMake may never ask for it. ``served_by`` is the mirror that served the source.
     """
-    request, workspace = run.material.request, run.workspace
-    mirrors = mirrors_of(request)
+    mirrors, offline = mirrors_of(request), request.bundle is not None
     declared = read_declarations(workspace.source)
-    options = [(option.name, option.value) for option in run.plan.options]
-    wanted = [one for one in declared.found if one.kind == "git" and not is_switched_off(one, options)]
-    if any(one.url.startswith(canary.BASE) for one in wanted):
+    values = [(option.name, option.value) for option in options]
+    wanted = [one for one in declared.found if one.kind == "git" and not is_switched_off(one, values)]
+    if not offline and any(one.url.startswith(canary.BASE) for one in wanted):
         if request.url != CANARY_URL or request.directory is not None:
             canary.serve(workspace.canary)
         mirrors = (canary_stand_in(workspace), *mirrors)
-    servers = Servers(find_git(request.environ), Path(run.plan.caches), mirrors, time.monotonic() + _DEADLINE, log)
+    end = time.monotonic() + _DEADLINE
+    servers = Servers(find_git(request.environ), request.bundle or caches, mirrors, end, log, offline)
     shutil.rmtree(workspace.served, ignore_errors=True)
     found = obtain_dependencies([_wanted(one) for one in wanted], servers, workspace.served)
-    for note in (*declared.notes, *found.notes):
-        run.observer.note(note)
     chosen = next((mirror for mirror in mirrors if mirror.name == served_by and mirror.rewrites), None)
     write_config(
         workspace.git_config,
         served=workspace.served,
         held=[parse_url(one.url) for one in found.held],
         mirror=chosen or next((mirror for mirror in mirrors if mirror.rewrites), None),
+        nothing_else=offline,
     )
-    return {"dependencies": [asdict(one) for one in found.held], "not_obtained": list(found.missing)}
+    return Downloads(found.held, found.missing, (*declared.notes, *found.notes))
 
 
 def _wanted(one: Declared) -> Wanted:

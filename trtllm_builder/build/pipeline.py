@@ -11,6 +11,7 @@ from pathlib import Path
 
 from trtllm_builder.build import compile as compiling
 from trtllm_builder.build import finish, prepare
+from trtllm_builder.build.bundle_use import with_bundle
 from trtllm_builder.build.events import Recorder
 from trtllm_builder.build.journal import Journal, Json
 from trtllm_builder.build.left import as_asked, as_left
@@ -84,6 +85,7 @@ def build(request: Request, observer: Observer, *, rebuild: bool = False, run_id
     it; without it the last one goes on when it did not finish and was about the same source."""
     started = time.monotonic()
     with interruptible(), closing(Recorder(observer)) as told:
+        request = with_bundle(request)
         asked = as_asked(request)
         plan, material = make_plan(request)
         for note in plan.notes:

@@ -7,9 +7,8 @@ import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from trtllm_builder import canary
 from trtllm_builder.build.diagnosis.show import cause_in
-from trtllm_builder.build.downloads import canary_stand_in, mirrors_of, prepare_downloads
+from trtllm_builder.build.downloads import obtain_downloads, obtain_source
 from trtllm_builder.build.edits import (
     find_edits,
     is_patched,
@@ -29,19 +28,13 @@ from trtllm_builder.patching.version_label import labelled_changes
 from trtllm_builder.patching.write import write_all
 from trtllm_builder.plan.make import plan_checkout
 from trtllm_builder.plan.model import Plan
-from trtllm_builder.plan.request import Request
 from trtllm_builder.process import run as run_process
-from trtllm_builder.profile.names import CANARY_URL
 from trtllm_builder.source.digest import tree_digest
-from trtllm_builder.source.directory import obtain_directory
 from trtllm_builder.source.edits import uncommitted
-from trtllm_builder.source.model import Checkout, Existing, Log, SourceWant
-from trtllm_builder.source.obtain import obtain
+from trtllm_builder.source.model import Checkout, Existing
 from trtllm_builder.tools.install import install
 from trtllm_builder.tools.tensorrt import obtain_tensorrt
 from trtllm_builder.tools.toolkit import obtain_toolkit
-
-_FETCH_DEADLINE = 4 * 3600.0
 
 
 def preflight(plan: Plan) -> None:
@@ -172,14 +165,16 @@ def do_fetch(run: Run) -> Json:
             record.write(line + "\n")
             record.flush()
 
-        checkout = _obtain(run, request, log)
-        downloads = prepare_downloads(run, checkout.served_by, log)
-    for note in checkout.notes:
+        existing: Existing = "reset" if run.rebuild else "keep"
+        caches = Path(run.plan.caches)
+        checkout = obtain_source(request, run.workspace, caches, existing=existing, log=log)
+        downloads = obtain_downloads(request, run.workspace, caches, run.plan.options, checkout.served_by, log)
+    for note in (*checkout.notes, *downloads.notes):
         run.observer.note(note)
     facts = {name: value for name, value in asdict(checkout).items() if name not in ("dirty", "modified")}
     return {
         **facts,
-        **downloads,
+        **downloads.to_json(),
         "path": str(checkout.path),
         "epoch": _epoch(run, checkout),
         "uncommitted": _uncommitted(run),
@@ -209,32 +204,6 @@ def _uncommitted(run: Run) -> dict[str, str]:
         known: dict[str, str] = before["result"]["uncommitted"]
         return known
     return uncommitted(run.workspace.source, run.material.request.environ)
-
-
-def _obtain(run: Run, request: Request, log: Log) -> Checkout:
-    source = request.loaded.profile.source
-    caches = Path(run.plan.caches)
-    existing: Existing = "reset" if run.rebuild else "keep"
-    if request.directory is not None:
-        return obtain_directory(
-            request.directory, run.workspace.source, environ=request.environ, ref=source.ref, commit=source.commit,
-            exclude=(str(run.workspace.root),), log=log, existing=existing,
-        )  # fmt: skip
-    url, ref, commit, mirrors = request.url, source.ref, source.commit, mirrors_of(request)
-    if url == CANARY_URL:
-        url, commit, mirrors = canary.URL, canary.serve(run.workspace.canary), (canary_stand_in(run.workspace),)
-    want = SourceWant(
-        url=url,
-        ref=ref,
-        commit=commit,
-        mirrors=mirrors,
-        lfs=source.lfs,
-        submodules=source.submodules,
-    )
-    return obtain(
-        want, cache=caches, destination=run.workspace.source, environ=request.environ, deadline=_FETCH_DEADLINE,
-        log=log, existing=existing,
-    )  # fmt: skip
 
 
 def _epoch(run: Run, checkout: Checkout) -> int | None:

@@ -51,6 +51,10 @@ def root(
     detach: Annotated[
         bool, typer.Option("--detach", help="Go on without this terminal once the run has begun; see attach.")
     ] = False,
+    bundle: Annotated[
+        Path | None,
+        typer.Option("--from-bundle", metavar="FILE", help="Build without a network, from what fetch --bundle wrote."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and build nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines instead of text.")] = False,
     profile_dirs: Annotated[
@@ -80,6 +84,7 @@ def root(
         overrides=overrides,
         jobs=jobs,
         profile_dirs=profile_dirs,
+        bundle=bundle,
     )
     if dry_run and detach:
         raise UsageError("--detach and --dry-run do not go together", remedy="leave out one of them")

@@ -20,6 +20,7 @@ COMMANDS = {
     "plan": ("plan:plan", "what would be built, how and why; builds nothing"),
     "releases": ("releases:releases", "which upstream releases this machine can build and run"),
     "profiles": ("profiles:app", "list, show and check profiles"),
+    "fetch": ("fetch:fetch", "obtain what a build would download, also as one file for offline use"),
     "doctor": ("doctor:doctor", "what will not work on this machine, and what to do"),
     "runs": ("runs:runs", "all builds, the newest first"),
     "status": ("status:status", "what a build does now and how far it is"),

@@ -18,6 +18,7 @@ def make_request(
     overrides: list[str] | None,
     jobs: int | None,
     profile_dirs: list[Path] | None,
+    bundle: Path | None = None,
 ) -> Request:
     """Raises ProfileError, and UsageError for a source directory that is not there or a URL that git must not get."""
     import os
@@ -32,5 +33,6 @@ def make_request(
         overrides=tuple(overrides or ()),
         jobs=jobs,
         profile_dirs=tuple(profile_dirs or ()),
+        bundle=bundle.expanduser().absolute() if bundle else None,
     )
     return request.make_request(asked, dict(os.environ))

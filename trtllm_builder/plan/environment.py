@@ -83,6 +83,10 @@ def build_environment(request: Request, survey: Survey, probe: Probe, cuda: str,
     profile, place = request.loaded.profile, survey.place
     root = place.root
     settings = from_host(request.environ)
+    if request.bundle is not None:
+        # See build/bundle_use.py, which put them there.
+        offline = ("PIP_NO_INDEX", "PIP_FIND_LINKS")
+        settings = [Setting(one.name, one.value, "the bundle") if one.name in offline else one for one in settings]
     settings += own_world(root / "home", root / "tmp", place.caches)
     toolkit = survey.toolkit.toolkit
     if toolkit is not None:
@@ -105,7 +109,7 @@ def build_environment(request: Request, survey: Survey, probe: Probe, cuda: str,
     if probe.has_trap("requirements-rewritten-for-cuda") and Version(cuda).major == 12:
         settings.append(Setting("CUDA_VERSION", cuda, "this release rewrites its requirements for CUDA 12 by it"))
     present = {setting.name for setting in settings}
-    for mirror in request.loaded.mirrors:
+    for mirror in request.loaded.mirrors if request.bundle is None else ():
         for name, value in (
             ("GITHUB_MIRROR", mirror.github_mirror),
             ("PIP_INDEX_URL", mirror.pip_index),
@@ -119,6 +123,9 @@ def build_environment(request: Request, survey: Survey, probe: Probe, cuda: str,
     tensorrt = survey.tensorrt.tensorrt
     if tensorrt is not None:
         settings.append(Setting("LD_LIBRARY_PATH", str(tensorrt.library), "TensorRT, which the stub step loads"))
+    if request.bundle is not None:
+        settings = [one for one in settings if one.name != "GIT_ALLOW_PROTOCOL"]
+        settings.append(Setting("GIT_ALLOW_PROTOCOL", "file", "the bundle"))
     for name, value in profile.build.environment.items():
         settings = [setting for setting in settings if setting.name != name]
         settings.append(Setting(name, value, origin(profile, f"build.environment.{name}")))

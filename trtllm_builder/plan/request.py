@@ -25,7 +25,7 @@ _MOST_JOBS = 9999
 @dataclass(frozen=True)
 class Asked:
     """The words of the command line. ``profile`` is a name or a path, ``source`` a directory or a URL that stands in
-    for the profile's; ``workspace`` and ``out`` are absolute."""
+    for the profile's; ``workspace``, ``out`` and ``bundle`` (which the build takes everything from) are absolute."""
 
     profile: str
     out: Path
@@ -34,6 +34,7 @@ class Asked:
     overrides: tuple[str, ...] = ()
     jobs: int | None = None
     profile_dirs: tuple[Path, ...] = ()
+    bundle: Path | None = None
 
     @property
     def directory(self) -> Path | None:
@@ -53,6 +54,7 @@ class Asked:
             "overrides": list(self.overrides),
             "jobs": self.jobs,
             "profile_dirs": [str(directory.absolute()) for directory in self.profile_dirs],
+            "bundle": str(self.bundle) if self.bundle else None,
         }
         shown: dict[str, Any] = json.loads(redact(json.dumps(kept)))
         return {**shown, "whole": shown == kept}
@@ -69,6 +71,7 @@ class Asked:
                 overrides=tuple(map(str, data["overrides"])),
                 jobs=data["jobs"],
                 profile_dirs=tuple(map(Path, data["profile_dirs"])),
+                bundle=Path(data["bundle"]) if data.get("bundle") else None,
             )
             whole = data["whole"]
         except (KeyError, TypeError) as error:
@@ -86,11 +89,13 @@ class Asked:
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked, with the profile that it means now and the environment it is asked in."""
+    """What was asked, with the profile that it means now and the environment it is asked in. ``bundle`` is where the
+    asked bundle was unpacked: then nothing comes from the network."""
 
     asked: Asked
     loaded: LoadedProfile
     environ: Mapping[str, str]
+    bundle: Path | None = None
 
     @property
     def directory(self) -> Path | None:

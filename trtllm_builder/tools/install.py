@@ -76,6 +76,19 @@ def _make(
     return {"name": tool.name, "version": tool.version, "lock": tool.digest}, (tool.binary,)
 
 
+def download(name: str, directory: Path, data_dir: Path, environ: Mapping[str, str], log: Log) -> None:
+    """The wheels of a tool's lock into ``directory``, for another machine of this kind. Raises as ``install`` does."""
+    tool = TOOLS[name]
+    options = ("--require-hashes", "--no-deps", "--only-binary", ":all:", "--progress-bar", "off")
+    done = run(
+        [*_pip(data_dir, environ, log), "download", *options, "--dest", directory, "--requirement", tool.lock],
+        env=_environment(environ),
+        timeout=3600.0,
+    )
+    if not done.ok:
+        raise _failure(tool, done, 3600.0)
+
+
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:
     kept = {
         name: value
