@@ -234,6 +234,8 @@ def plan_again(run: Run) -> None:
     except PatchError as error:
         raise _blame_edits(error, run) from None
     run.plan = replace(plan, source=replace(plan.source, edited=tuple(run.edits)))
+    # The checkout may want what the catalogue's row did not: TensorRT.
+    preflight(run.plan)
     missing = run.material.probe.missing_submodules
     if missing and run.material.probe.has_trap("submodule-update-in-script"):
         raise SourceError(

@@ -60,7 +60,7 @@ def make_plan(request: Request) -> tuple[Plan, Material]:
     assert row is not None  # noqa: S101 - there is always one for a URL
     assumed = row.assumed_probe()
     _refuse(assumed)
-    survey = take_survey(request, row, row.disk.low)
+    survey = _survey(request, row, row.disk.low, assumed)
     return resolve(request, survey, assumed, row), Material(request, row, assumed, survey)
 
 
@@ -72,7 +72,7 @@ def plan_checkout(
     _refuse(found)
     profile = request.loaded.profile
     row = _row(request)
-    survey = take_survey(request, row, disk_estimate(request, row).low)
+    survey = _survey(request, row, disk_estimate(request, row).low, found)
     facts = patch_facts(cmake_options(profile, found)[0])
     directories = set_dirs((), request.environ)
     sets = [load_set(name, directories) for name in profile.patches]
@@ -102,6 +102,10 @@ def _row(request: Request) -> Row | None:
     if row is None and request.directory is None and request.url != CANARY_URL:
         return row_for("main")
     return row
+
+
+def _survey(request: Request, row: Row | None, needed: int, found: Probe) -> Survey:
+    return take_survey(request, row, needed, takes_tensorrt=found.flag("trt_root") is not None)
 
 
 def _refuse(found: Probe) -> None:

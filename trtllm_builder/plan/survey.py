@@ -47,9 +47,10 @@ class Survey:
     place: Place
 
 
-def take_survey(request: Request, row: Row | None, needed: int) -> Survey:
-    """``needed`` is the least room in bytes that a fresh build takes. What was named and does not fit is ``absent``, as
-    what is not there. Raises UsageError for a range that is none."""
+def take_survey(request: Request, row: Row | None, needed: int, *, takes_tensorrt: bool = True) -> Survey:
+    """``needed`` is the least room in bytes that a fresh build takes, ``takes_tensorrt`` whether upstream can be given
+    a TensorRT. What was named and does not fit is ``absent``, as what is not there. Raises UsageError for a range that
+    is none."""
     profile, environ = request.loaded.profile, request.environ
     toolkit = _toolkit(profile, environ)
     wants = [ToolWant("cmake", str(profile.tools.cmake or (row.cmake if row else "")))]
@@ -61,7 +62,7 @@ def take_survey(request: Request, row: Row | None, needed: int) -> Survey:
         host=read_host(profile.python, environ),
         tools=tuple(_tool(want, environ, beside if want.name == "cuobjdump" else []) for want in wants),
         toolkit=toolkit,
-        tensorrt=_tensorrt(profile, row, toolkit.version, environ),
+        tensorrt=_tensorrt(profile, row, toolkit.version, environ, takes_tensorrt),
         place=_choose_place(request, needed),
     )
 
@@ -83,8 +84,12 @@ def _toolkit(profile: Profile, environ: Mapping[str, str]) -> ToolkitChoice:
         return ToolkitChoice("absent", None, None, str(error), advice=advice)
 
 
-def _tensorrt(profile: Profile, row: Row | None, cuda: str | None, environ: Mapping[str, str]) -> TensorRTChoice:
+def _tensorrt(
+    profile: Profile, row: Row | None, cuda: str | None, environ: Mapping[str, str], taken: bool
+) -> TensorRTChoice:
     tensorrt = profile.tensorrt
+    if not taken and tensorrt.root == "auto" and tensorrt.archive is None:
+        return TensorRTChoice("none", None, "this upstream needs none: its build_wheel.py has no --trt_root")
     version = str(tensorrt.version or (row.tensorrt if row and row.tensorrt else "")) or None
     root = _root(tensorrt.root, tensorrt.archive)
     try:

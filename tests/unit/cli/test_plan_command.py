@@ -78,6 +78,15 @@ def test_a_profile_without_a_checkout(run: Run, validate: Callable[[str, object]
     assert any("not pinned to a commit and comes through a mirror" in note for note in document["notes"])
 
 
+@pytest.mark.parametrize(("ref", "wanted"), [("main", False), ("release/1.2", True)])
+def test_tensorrt_is_wanted_where_the_release_needs_it(run: Run, ref: str, wanted: bool) -> None:
+    status, out, err = run(
+        "plan", "--profile", "h200-ci", "--set", f"source.ref={ref}", "--set", "python=host", "--check"
+    )
+    assert status == 3 and ("no TensorRT" in err) == wanted
+    assert ("TensorRT       none" in out) == (not wanted) and ("has no --trt_root" in out) == (not wanted)
+
+
 def test_runpod_s_plan_says_how_to_fill_its_volume(run: Run) -> None:
     status, out, _ = run("plan", "--profile", "runpod-4090", "--set", "python=host", "--set", "cuda.root=/no/cuda-12.9")
     assert status == 0

@@ -17,10 +17,18 @@ from trtllm_builder.plan.model import Estimate
 from trtllm_builder.plan.request import Request
 from trtllm_builder.plan.resolve import resolve
 from trtllm_builder.plan.survey import Survey, take_survey
+from trtllm_builder.upstream.catalogue import row_for
 from trtllm_builder.upstream.model import Probe
 
 GB = 10**9
 ROOM = Estimate(25 * GB, 63 * GB, "an estimate")
+PROFILE = """\
+schema: 1
+extends: base/single-device
+python: "3.10"
+source: {ref: main}
+cuda: {architectures: [90], toolkit: ">=13,<14"}
+"""
 MakeRequest = Callable[..., Request]
 MakeSurvey = Callable[..., Survey]
 
@@ -107,6 +115,19 @@ def test_a_named_tensorrt_that_is_not_there(make_request: MakeRequest, tmp_path:
     lack = next(one for one in find_lacks(request, survey, ROOM) if "TensorRT" in one.what)
     assert lack.what.startswith(f"the TensorRT at {tmp_path}/trt is not fit")
     assert any(f"-C {tmp_path}/trt" in step for step in lack.steps)
+
+
+def test_an_upstream_without_tensorrt_wants_none_unless_one_is_named(make_request: MakeRequest, tmp_path: Path) -> None:
+    def lacking(*overrides: str) -> list[str]:
+        request = make_request(PROFILE, overrides=("python=host", "cuda.root=/nowhere", *overrides))
+        survey = take_survey(request, row_for("main"), 0, takes_tensorrt=False)
+        return [one.what for one in find_lacks(request, survey, ROOM) if "TensorRT" in one.what or "tgz" in one.what]
+
+    assert lacking() == []
+    assert lacking(f"tensorrt.root={tmp_path}/trt") == [
+        f"the TensorRT at {tmp_path}/trt is not fit: there is no include/NvInferVersion.h"
+    ]
+    assert "no.tgz" in lacking(f"tensorrt.archive={tmp_path}/no.tgz")[0]
 
 
 def test_a_tool_that_neither_we_nor_the_machine_have_is_a_lack(make_request: MakeRequest) -> None:

@@ -26,7 +26,7 @@ python: "3.10"
 @pytest.fixture(autouse=True)
 def this_machine(monkeypatch: pytest.MonkeyPatch, make_survey: Callable[..., Survey]) -> None:
     """The survey has tests of its own, and depends on the machine."""
-    monkeypatch.setattr(make, "take_survey", lambda request, row, needed: make_survey())
+    monkeypatch.setattr(make, "take_survey", lambda request, row, needed, takes_tensorrt: make_survey())
 
 
 @pytest.mark.parametrize("ref", ["feature/x", "abc", "a" * 40])
