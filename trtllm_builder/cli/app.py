@@ -89,9 +89,10 @@ def root(
     if dry_run and detach:
         raise UsageError("--detach and --dry-run do not go together", remedy="leave out one of them")
     if dry_run:
+        from trtllm_builder.build.bundle_use import with_bundle
         from trtllm_builder.cli.plan import show_plan
 
-        show_plan(request, "json" if as_json else "text")
+        show_plan(with_bundle(request), "json" if as_json else "text")
     else:
         from trtllm_builder.cli.build import build
 

@@ -24,7 +24,7 @@ _OWN = frozenset(
     (
         "CACHEDIR.TAG", ".CACHEDIR.TAG.new", "lock", "journal.jsonl", "configured-with", "canary", "source",
         ".source.source.json", ".source.source.new", ".source.partial", "venv", "home", "tmp", "build", "dist",
-        "wheel", "smoke", "bin", "logs", "originals",
+        "wheel", "smoke", "bin", "logs", "originals", "served", "gitconfig", ".gitconfig.new",
     )
 )  # fmt: skip
 
@@ -132,7 +132,12 @@ def _caches(base: Path) -> Iterator[tuple[Kind, Path, Path | None]]:
             yield "source", path, None
         elif path.suffix == ".git" and (path / "HEAD").is_file():
             yield "source", path, path.with_name(f"{path.name}.lock")
-    wanted: tuple[tuple[Kind, str], ...] = (("source", "lfs"), ("downloads", "pip"), ("compile-cache", "ccache"))
+    wanted: tuple[tuple[Kind, str], ...] = (
+        ("source", "lfs"),
+        ("downloads", "pip"),
+        ("downloads", "bundles"),
+        ("compile-cache", "ccache"),
+    )
     for path in directories(base):
         for kind, name in wanted:
             if path.name == name or path.name.startswith(f"{LEFT}{name}-"):
