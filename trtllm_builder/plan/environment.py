@@ -126,6 +126,8 @@ def build_environment(request: Request, survey: Survey, probe: Probe, cuda: str,
     if request.bundle is not None:
         settings = [one for one in settings if one.name != "GIT_ALLOW_PROTOCOL"]
         settings.append(Setting("GIT_ALLOW_PROTOCOL", "file", "the bundle"))
+        # For archives, which no git configuration leads anywhere (build/downloads.py lays them out).
+        settings.append(Setting("GITHUB_MIRROR", (root / "served/https/github.com").as_uri(), "the bundle"))
     for name, value in profile.build.environment.items():
         settings = [setting for setting in settings if setting.name != name]
         settings.append(Setting(name, value, origin(profile, f"build.environment.{name}")))

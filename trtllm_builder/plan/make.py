@@ -23,7 +23,7 @@ from trtllm_builder.process import apart
 from trtllm_builder.profile.model import Profile
 from trtllm_builder.profile.names import CANARY_URL
 from trtllm_builder.text import nearest
-from trtllm_builder.upstream.catalogue import Row, row_for
+from trtllm_builder.upstream.catalogue import Row, refuse_older, row_for
 from trtllm_builder.upstream.model import Probe
 from trtllm_builder.upstream.probe import probe
 
@@ -56,6 +56,8 @@ def make_plan(request: Request) -> tuple[Plan, Material]:
             else:
                 canary.write_tree(tree)
             return plan_checkout(request, tree, commit=commit)
+    if refusal := refuse_older(request.loaded.profile.source.ref):
+        raise refusal
     row = _row(request)
     assert row is not None  # noqa: S101 - there is always one for a URL
     assumed = row.assumed_probe()

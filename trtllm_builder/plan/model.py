@@ -132,7 +132,8 @@ class PlannedVerification:
 @dataclass(frozen=True)
 class Plan:
     """One resolved build. ``assumed`` lists what was taken from the catalogue because no checkout was at hand;
-    ``directories`` are made in the checkout before the build, ``left_out`` definitions are not passed."""
+    ``directories`` are made in the checkout before the build, ``left_out`` definitions are not passed; ``warnings`` are
+    those of the ``notes`` that nobody should miss."""
 
     profile: str
     description: str
@@ -166,6 +167,7 @@ class Plan:
     time: Estimate
     lacks: tuple[Lack, ...]
     notes: tuple[str, ...]
+    warnings: tuple[str, ...]
 
     @property
     def argv(self) -> tuple[str, ...]:

@@ -14,8 +14,10 @@ from trtllm_builder.plan.components import cheaper_on
 from trtllm_builder.plan.environment import build_environment
 from trtllm_builder.plan.estimates import disk_estimate, memory_estimate, time_estimate
 from trtllm_builder.plan.jobs import count_jobs
+from trtllm_builder.plan.known import mismatches
 from trtllm_builder.plan.lacks import find_lacks, scarce_room
 from trtllm_builder.plan.model import (
+    Lack,
     Plan,
     PlannedPatch,
     PlannedSource,
@@ -97,6 +99,9 @@ def resolve(
     )
     interpreter = survey.host.interpreter
     disk = disk_estimate(request, row)
+    release = row_for(profile.source.ref if probe.assumed else probe.version)
+    unlike = mismatches(profile, survey, release) if release else ()
+    warnings = (*_unknown(profile.source.ref, probe, row), *(one.what for one in unlike))
     return Plan(
         profile=profile.name,
         description=profile.description,
@@ -104,7 +109,7 @@ def resolve(
         builder=__version__,
         source=_source(request, commit),
         upstream=Value(probe.version, "catalogue, assumed" if probe.assumed else f"probe {VERSION_FILE}"),
-        assumed=_assumed(profile.source.ref, probe, row, survey),
+        assumed=_assumed(probe, row, survey),
         workspace=Value(str(root), survey.place.why),
         caches=str(survey.place.caches),
         out=str(request.asked.out),
@@ -136,8 +141,13 @@ def resolve(
         disk=disk,
         memory=memory_estimate(request),
         time=time_estimate(request, row),
-        lacks=find_lacks(request, survey, disk, row.least_disk if row else 0),
+        lacks=(
+            *(Lack(one.what, (one.remedy,)) for one in unlike if one.remedy),
+            *find_lacks(request, survey, disk, row.least_disk if row else 0),
+        ),
+        warnings=warnings,
         notes=(
+            *warnings,
             *request.loaded.notes,
             *probe.notes,
             *_notes(request, survey, probe),
@@ -175,13 +185,15 @@ def _toolkit(survey: Survey) -> str:
     return f"{choice.version} (to be installed)" if choice.version else "absent"
 
 
-def _assumed(ref: str, probe: Probe, row: Row | None, survey: Survey) -> tuple[str, ...]:
+def _unknown(ref: str, probe: Probe, row: Row | None) -> list[str]:
+    if not probe.assumed or row is None or row_for(ref) is not None:
+        return []
+    return [f"the catalogue has no row for {ref}; that of {row.family} is used until the checkout is there"]
+
+
+def _assumed(probe: Probe, row: Row | None, survey: Survey) -> tuple[str, ...]:
     assumed = []
     if probe.assumed and row is not None:
-        if row_for(ref) is None:
-            assumed.append(
-                f"the catalogue has no row for {ref}; that of {row.family} is used until the checkout is there"
-            )
         assumed.append(
             f"flags, options and targets of {row.family} are the catalogue's; the build checks them after fetch"
         )

@@ -40,6 +40,7 @@ def short_names(chain: Iterable[str]) -> dict[str, str]:
 
 def _lines(plan: Plan, names: dict[str, str]) -> Iterator[str]:
     yield f"plan for {plan.profile}: {plan.description}"
+    yield from (f"warning: {warning}" for warning in plan.warnings)
     yield from _table([*_profile(plan, names), *_decisions(plan)], names)
     for title, rows in (
         ("tools", [_tool(tool) for tool in plan.tools]),
@@ -50,7 +51,8 @@ def _lines(plan: Plan, names: dict[str, str]) -> Iterator[str]:
         yield ""
         yield title
         yield from _table(rows, names)
-    for title, items in (("assumed until the checkout is there", plan.assumed), ("notes", plan.notes)):
+    notes = [note for note in plan.notes if note not in plan.warnings]
+    for title, items in (("assumed until the checkout is there", plan.assumed), ("notes", notes)):
         if items:
             yield ""
             yield title

@@ -22,8 +22,8 @@ from trtllm_builder.units import parse_duration, parse_size
 BUILD_TYPES = ("Release", "RelWithDebInfo", "Debug")
 GENERATORS = ("Ninja", "Unix Makefiles")
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "host")
-# What upstream's architecture normaliser takes (upstream-facts 4); 101 is not among them, CUDA 13 renamed it.
-ARCHITECTURES = (80, 86, 87, 89, 90, 100, 103, 120, 121)
+# What upstream's architecture normaliser takes in one release or another; the plan says when it is another.
+ARCHITECTURES = (80, 86, 87, 89, 90, 100, 101, 103, 120, 121)
 
 _TRUE = frozenset({"true", "yes", "on"})
 _FALSE = frozenset({"false", "no", "off"})

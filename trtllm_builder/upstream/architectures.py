@@ -75,6 +75,11 @@ def expected_targets(architectures: Sequence[int], cuda: Version, probe: Probe) 
             allowed=frozenset(names),
             reason="this upstream passes architectures to CMake as they are given",
         )
+    if 101 in architectures and cuda.major >= 13:
+        raise ProfileError(
+            f"architecture 101 is not known to CUDA {cuda}: since 13.0 it is 110, which upstream does not build",
+            remedy="choose a release and a cuda.toolkit below 13, or leave the architecture out",
+        )
     families = cuda.release >= _FAMILY_TOOLKIT.release
     required: dict[frozenset[str], None] = {}
     allowed = {_PLACEHOLDER} | (_PREBUILT if probe.prebuilt_kernels else set())

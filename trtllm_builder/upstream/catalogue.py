@@ -13,7 +13,7 @@ import yaml
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from trtllm_builder.errors import ProfileError
+from trtllm_builder.errors import ProfileError, SourceError
 from trtllm_builder.units import parse_duration, parse_size
 from trtllm_builder.upstream.architectures import expected_targets
 from trtllm_builder.upstream.components import option_of
@@ -112,7 +112,7 @@ class Row:
             for number in self.architectures if allowed.contains(cuda) else ():
                 try:
                     served = expected_targets((number,), Version(cuda), probe).required[0]
-                except ProfileError:  # it needs a newer toolkit
+                except ProfileError:  # it needs a newer toolkit, or an older one
                     continue
                 code.setdefault(cuda, {})[str(number)] = sorted(served)
         return code
@@ -155,15 +155,32 @@ def _data(name: str) -> dict[str, Any]:
     return loaded
 
 
+def _version(ref: str) -> Version | None:
+    match = _REF.match(ref)
+    try:
+        return Version(match[1]) if match else None
+    except InvalidVersion:
+        return None
+
+
+def refuse_older(ref: str) -> SourceError | None:
+    """Why the release that ``ref`` names by its number cannot be built, where it is older than all rows."""
+    version, oldest = _version(ref), rows()[0]
+    first = min(Version(one.version) for one in SpecifierSet(oldest.versions) if one.operator == ">=")
+    if version is None or version >= first:
+        return None
+    return SourceError(
+        f"release {version} is older than all that the catalogue knows, and even {oldest.family} cannot be built "
+        f"single-device ({oldest.sureness['single_device'].source})",
+        remedy="choose release 0.19 or newer",
+    )
+
+
 def row_for(ref: str) -> Row | None:
     """The row for a branch or tag such as ``release/0.20``, ``v1.1.0rc3`` or ``main``; None for others and commits."""
     if _MAIN.match(ref):
         return rows()[-1]
-    match = _REF.match(ref)
-    try:
-        version = Version(match[1]) if match else None
-    except InvalidVersion:
-        return None
+    version = _version(ref)
     return next((row for row in rows() if version and SpecifierSet(row.versions).contains(version, True)), None)
 
 

@@ -12,6 +12,7 @@ from trtllm_builder.errors import SourceError
 from trtllm_builder.plan import make
 from trtllm_builder.plan.make import make_plan, plan_checkout
 from trtllm_builder.plan.request import Request
+from trtllm_builder.plan.show import text_lines
 from trtllm_builder.plan.survey import Survey
 from trtllm_builder.upstream.catalogue import row_for
 
@@ -29,15 +30,17 @@ def this_machine(monkeypatch: pytest.MonkeyPatch, make_survey: Callable[..., Sur
     monkeypatch.setattr(make, "take_survey", lambda request, row, needed, takes_tensorrt: make_survey())
 
 
-@pytest.mark.parametrize("ref", ["feature/x", "abc", "a" * 40])
+@pytest.mark.parametrize("ref", ["feature/x", "abc", "a" * 40, "v9.9"])
 def test_a_ref_that_the_catalogue_does_not_know_is_planned_as_main_and_said(
     make_request: MakeRequest, ref: str
 ) -> None:
     plan, material = make_plan(make_request(overrides=(f"source.ref={ref}",)))
-    assert f"the catalogue has no row for {ref}; that of main is used until the checkout is there" in plan.assumed
+    told = f"the catalogue has no row for {ref}; that of main is used until the checkout is there"
+    assert plan.warnings == (told,) and plan.notes[0] == told
+    assert text_lines(plan)[1] == f"warning: {told}" and "\n".join(text_lines(plan)).count("no row for") == 1
     assert material.row == row_for("main") and plan.source.ref == ref
     known, _ = make_plan(make_request(overrides=("source.ref=main",)))
-    assert not any("no row" in text for text in known.assumed)
+    assert known.warnings == ()
 
 
 def test_a_tree_of_an_unknown_ref_keeps_the_row_that_it_began_with(make_request: MakeRequest, tmp_path: Path) -> None:
@@ -54,6 +57,13 @@ def test_a_release_that_cannot_be_built_single_device_is_refused_by_its_number(
     with pytest.raises(SourceError, match=r"prebuilt MPI-linked archives") as caught:
         make_plan(make_request(overrides=(f"source.ref=release/{version}",)))
     assert caught.value.exit_code == 4
+
+
+@pytest.mark.parametrize("ref", ["0.12", "v0.5.0", "release/0.12", "refs/tags/v0.1"])
+def test_a_release_older_than_the_catalogue_is_refused(make_request: MakeRequest, ref: str) -> None:
+    with pytest.raises(SourceError, match=r"is older than all that the catalogue knows") as caught:
+        make_plan(make_request(overrides=(f"source.ref={ref}",)))
+    assert caught.value.exit_code == 4 and "0.19 or newer" in caught.value.remedy
 
 
 @pytest.mark.parametrize("ref", ["release/0.20", "v1.1.0", "release/1.2", "main"])
