@@ -13,6 +13,7 @@ from trtllm_builder.build.workspace import Workspace
 from trtllm_builder.plan.model import Setting
 from trtllm_builder.plan.request import Request
 from trtllm_builder.profile.names import CANARY_URL
+from trtllm_builder.source.archives import archive_name
 from trtllm_builder.source.dependencies import Held, Wanted, obtain_dependencies
 from trtllm_builder.source.directory import obtain_directory
 from trtllm_builder.source.git import find_git
@@ -43,11 +44,13 @@ def canary_stand_in(workspace: Workspace) -> Mirror:
 
 @dataclass(frozen=True)
 class Downloads:
-    """``held`` came beforehand; ``missing`` are the names of what did not, for the reasons in ``notes``."""
+    """``held`` came beforehand; ``missing`` are the names of what did not, for the reasons in ``notes``. ``archives``
+    are the URLs of what CMake downloads without git."""
 
     held: tuple[Held, ...]
     missing: tuple[str, ...]
     notes: tuple[str, ...]
+    archives: tuple[str, ...]
 
     def to_json(self) -> dict[str, object]:
         return {"dependencies": [asdict(one) for one in self.held], "not_obtained": list(self.missing)}
@@ -85,7 +88,9 @@ def obtain_downloads(
     mirrors, offline = mirrors_of(request), request.bundle is not None
     declared = read_declarations(workspace.source)
     values = [(option.name, option.value) for option in options]
-    wanted = [one for one in declared.found if one.kind == "git" and not is_switched_off(one, values)]
+    needed = [one for one in declared.found if not is_switched_off(one, values)]
+    wanted = [one for one in needed if one.kind == "git"]
+    archives = tuple(one.url for one in needed if one.kind == "archive")
     if not offline and any(one.url.startswith(canary.BASE) for one in wanted):
         if request.url != CANARY_URL or request.directory is not None:
             canary.serve(workspace.canary)
@@ -102,7 +107,19 @@ def obtain_downloads(
         mirror=chosen or next((mirror for mirror in mirrors if mirror.rewrites), None),
         nothing_else=offline,
     )
-    return Downloads(found.held, found.missing, (*declared.notes, *found.notes))
+    if request.bundle is not None:
+        _lay_out(archives, request.bundle, workspace.served)
+    return Downloads(found.held, found.missing, (*declared.notes, *found.notes), archives)
+
+
+def _lay_out(archives: Iterable[str], bundle: Path, served: Path) -> None:
+    """Where GITHUB_MIRROR leads CMake in a build from a bundle; what the bundle lacks will be missed by its name."""
+    for url in archives:
+        scheme, _, rest = url.partition("://")
+        inside, place = bundle / "archives" / archive_name(url), served / scheme / rest
+        if inside.is_file() and ".." not in rest.split("/"):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(inside, place)
 
 
 def _wanted(one: Declared) -> Wanted:
