@@ -33,6 +33,7 @@ def distrust(run: Run) -> None:
     build = run.workspace.build
     if is_cache_broken(build):
         run.observer.note("CMakeCache.txt was cut short; CMake starts without it, and what is compiled stays")
+    if is_cache_broken(build) or is_half_configured(build):
         forget_configuration(build)
     for name, signature in _NINJA_FILES:
         path = build / name
@@ -81,6 +82,14 @@ def is_cache_broken(build: Path) -> bool:
         return False
     whole = text.endswith("\n") and all(_CACHE_LINE.fullmatch(line) for line in text.splitlines())
     return not whole or not all(needed in text for needed in _CACHE_NEEDS)
+
+
+def is_half_configured(build: Path) -> bool:
+    """Whether CMake never came to its end there. What it wrote of a compiler before it had tried it is believed the next
+    time: a CUDA compiler without its library directories, for one, which fails when libraries are linked."""
+    return not (build / "CMakeCache.txt").is_file() or not any(
+        (build / name).is_file() for name in ("build.ninja", "Makefile")
+    )
 
 
 def forget_configuration(build: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from trtllm_builder.build.distrust import broken_binaries, forget_configuration, is_cache_broken
+from trtllm_builder.build.distrust import broken_binaries, forget_configuration, is_cache_broken, is_half_configured
 
 CACHE = """\
 # This is the CMakeCache file.
@@ -33,6 +33,16 @@ def test_a_cache_cut_anywhere_is_broken(tmp_path: Path) -> None:
     for length in range(len(CACHE)):
         path.write_text(CACHE[:length])
         assert is_cache_broken(tmp_path), CACHE[:length]
+
+
+def test_a_directory_is_configured_when_cache_and_rules_are_there(tmp_path: Path) -> None:
+    assert is_half_configured(tmp_path)
+    (tmp_path / "CMakeCache.txt").write_text(CACHE)
+    assert is_half_configured(tmp_path)
+    (tmp_path / "build.ninja").touch()
+    assert not is_half_configured(tmp_path)
+    (tmp_path / "CMakeCache.txt").unlink()
+    assert is_half_configured(tmp_path)
 
 
 def test_objects_stay_when_the_configuration_goes(tmp_path: Path) -> None:
