@@ -19,6 +19,7 @@ from trtllm_builder.upstream.audit.values import (
     Module,
     Mpi,
     Super,
+    TextMethod,
     Value,
     join,
     one,
@@ -34,9 +35,12 @@ def _of(machine: Machine, atom: Atom, name: str, frame: Frame, node: ast.AST) ->
     if isinstance(atom, Mpi):
         return one(Mpi(f"{atom.name}.{name}" if atom.name.count(".") < 4 else atom.name, atom.installed))
     if isinstance(atom, Module):
-        return machine.look_up(atom.name, name, frame)
+        value = machine.look_up(atom.name, name, frame)
+        return join(value, UNKNOWN) if machine.stores[name] else value
     if isinstance(atom, External):
         return one(external(machine, f"{atom.name}.{name}"))
+    if isinstance(atom, Const) and isinstance(atom.value, str) and name in ("startswith", "endswith"):
+        return one(TextMethod(atom.value, name))
     if isinstance(atom, Super):
         found = [method(machine, base, name, frame) for base in bases(machine, atom.owner, frame)]
         return join(*(_bind(machine, value, atom.receiver, frame, node) for value in found if value)) or UNKNOWN
@@ -52,6 +56,8 @@ def _of(machine: Machine, atom: Atom, name: str, frame: Frame, node: ast.AST) ->
 def _of_instance(machine: Machine, atom: Instance, name: str, frame: Frame, node: ast.AST) -> Value:
     assigned = [machine.attributes.get((one_class.node, name)) for one_class in line(machine, atom.of, frame)]
     known = [value for value in assigned if value is not None]
+    if machine.stores[name] > 1 and known:
+        known.append(UNKNOWN)
     of_class = method(machine, atom.of, name, frame)
     if of_class is not None:
         known.append(_bind(machine, of_class, atom, frame, node))

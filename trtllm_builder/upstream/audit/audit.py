@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from trtllm_builder.upstream.audit.attributes import instance
 from trtllm_builder.upstream.audit.calls import instantiate
@@ -18,9 +18,10 @@ from trtllm_builder.upstream.audit.frame import Facts, Frame
 from trtllm_builder.upstream.audit.functions import any_method
 from trtllm_builder.upstream.audit.machine import Machine
 from trtllm_builder.upstream.audit.model import ENTRIES, Entry, EntryAudit, MpiAudit, Place, Standing, Touch, Verdict
+from trtllm_builder.upstream.audit.overlooked import follow_overlooked
 from trtllm_builder.upstream.audit.package import PACKAGE, Package
 from trtllm_builder.upstream.audit.statements import execute
-from trtllm_builder.upstream.audit.values import UNKNOWN, Class, Const, Function, Nothing, Value, one
+from trtllm_builder.upstream.audit.values import UNKNOWN, Anything, Class, Const, Function, Nothing, Value, one
 
 _ONE_GPU = {"world_size": 1, "model_world_size": 1, "tp_size": 1, "gpus_per_node": 1}
 """Parameters of the executor's factory on one GPU."""
@@ -31,28 +32,53 @@ def audit(package: Package, facts: Facts | None = None) -> MpiAudit:
     facts = facts or Facts()
     machine = Machine(package, facts)
     machine.execute = lambda body, frame: execute(machine, body, frame)
+    seen: dict[Entry, _Seen] = {}
+    for entry in ENTRIES:
+        before = _Seen(set(machine.touches), set(machine.unknown))
+        there = _enter(machine, entry)
+        _settle(machine)
+        seen[entry] = _Seen(set(machine.touches) - before.touches, set(machine.unknown) - before.unknown, there)
+        seen[entry].modules = len(machine.modules)
+    _overlooked(machine, seen["import"])
     entries: list[EntryAudit] = []
     worst: Verdict = "free of MPI"
-    for entry in ENTRIES:
-        touches_before, unknown_before = set(machine.touches), set(machine.unknown)
-        found = _enter(machine, entry)
-        machine.settle(lambda owner, name, trail: any_method(machine, owner, name, trail))
-        touches = _sorted(touch for key, touch in machine.touches.items() if key not in touches_before)
-        unknown = tuple(
-            sorted(
-                (one_unknown for place, one_unknown in machine.unknown.items() if place not in unknown_before),
-                key=lambda one_unknown: (one_unknown.place.file, one_unknown.place.line),
-            )
-        )
+    for entry, found in seen.items():
+        touches = _sorted(machine.touches[key] for key in found.touches)
+        places = sorted(found.unknown, key=lambda place: (place.file, place.line))
+        unknown = tuple(machine.unknown[place] for place in places)
         worst = _worse(worst, _verdict(touches, bool(unknown)))
-        verdict: Verdict = worst if found else "absent"
-        entries.append(EntryAudit(entry, verdict, touches, unknown, len(machine.modules)))
+        verdict: Verdict = worst if found.there else "absent"
+        entries.append(EntryAudit(entry, verdict, touches, unknown, found.modules))
     return MpiAudit(
         entries=tuple(entries),
         guarded=tuple(sorted(machine.guarded.values(), key=lambda guard: (guard.place.file, guard.place.line))),
         assumptions=facts.assumptions(),
         notes=tuple(f"{path}: {why}" for path, why in sorted(package.notes.items())),
     )
+
+
+@dataclass
+class _Seen:
+    """Keys of what an entry added."""
+
+    touches: set[tuple[Place, str]]
+    unknown: set[Place]
+    there: bool = True
+    modules: int = 0
+
+
+def _settle(machine: Machine) -> None:
+    machine.settle(lambda owner, name, trail: any_method(machine, owner, name, trail))
+
+
+def _overlooked(machine: Machine, first: _Seen) -> None:
+    """What nothing was seen to call counts for the first entry: nothing rules out that importing calls it."""
+    touches, unknown = set(machine.touches), set(machine.unknown)
+    machine.overlooking = True
+    while follow_overlooked(machine):
+        _settle(machine)
+    first.touches |= set(machine.touches) - touches
+    first.unknown |= set(machine.unknown) - unknown
 
 
 def with_closings(found: MpiAudit, after: Mapping[str, MpiAudit]) -> MpiAudit:
@@ -102,7 +128,7 @@ def _enter(machine: Machine, entry: Entry) -> bool:
 
 def _enter_llm(machine: Machine) -> bool:
     """``LLM(model)``, ``generate`` on it, and the executor's factory as it is called for one GPU."""
-    found = False
+    found = _enter_named(machine)
     for path in sorted(machine.package.paths):
         if path.startswith(f"{PACKAGE}/executor") or path == f"{PACKAGE}/llmapi/llm.py":
             for name, owner in _classes(machine, path):
@@ -112,7 +138,27 @@ def _enter_llm(machine: Machine) -> bool:
                 elif name == "GenerationExecutor":
                     found = True
                     _method(machine, owner, "create", one(owner))
+    module = machine.modules.get(f"{PACKAGE}.llmapi.llm")
+    for atom in module.names.get("LLM", ()) if module is not None else ():
+        if module is not None and isinstance(atom, Function):
+            found = True
+            _run(machine, atom, {}, module)
     return found
+
+
+def _enter_named(machine: Machine) -> bool:
+    """What ``tensorrt_llm.LLM`` stands for, wherever it comes from: a class, or a function that makes one."""
+    frame = machine.modules.get(PACKAGE)
+    if frame is None or "LLM" not in frame.names:
+        return False
+    for atom in machine.resolved(frame.names["LLM"], frame):
+        if isinstance(atom, Class):
+            _start(machine, atom)
+        elif isinstance(atom, Function):
+            _run(machine, atom, {}, frame)
+        elif isinstance(atom, Anything):
+            machine.strange(Place(frame.path, 1), "what LLM is could not be found")
+    return True
 
 
 def _start(machine: Machine, owner: Class) -> None:

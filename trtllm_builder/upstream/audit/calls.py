@@ -12,6 +12,7 @@ from trtllm_builder.upstream.audit.functions import Keywords, arguments, escape
 from trtllm_builder.upstream.audit.machine import Machine
 from trtllm_builder.upstream.audit.values import (
     UNKNOWN,
+    Anything,
     Atom,
     Bound,
     Class,
@@ -21,6 +22,7 @@ from trtllm_builder.upstream.audit.values import (
     Instance,
     Mpi,
     Nothing,
+    TextMethod,
     Value,
     join,
     one,
@@ -32,7 +34,7 @@ def call(
 ) -> Value:
     """What the call gives, for each thing that the callee may be."""
     atoms = [atom for atom in machine.resolved(callee, frame) if not isinstance(atom, Const)]
-    undecided = len(atoms) > 1
+    undecided = sum(not isinstance(atom, Anything) for atom in atoms) > 1
     if undecided:
         frame.conditions.append(f"one of several: {ast.unparse(node.func)[:60]}")
     try:
@@ -61,6 +63,8 @@ def _one(
         if inner is not None:
             return join(*(_one(machine, Bound(each, atom), node, positional, keywords, frame)
                           for each in inner if isinstance(each, Function))) or UNKNOWN  # fmt: skip
+    if isinstance(atom, TextMethod):
+        return _of_text(atom, positional)
     if isinstance(atom, External):
         return call_external(machine, atom.name, node, positional, keywords, frame)
     if isinstance(node.func, ast.Attribute):
@@ -70,6 +74,14 @@ def _one(
         if node.func.attr in ("get", "pop") and _is_nothing(machine, node.func, frame):
             return positional[1] if len(positional) > 1 else one(Const(None))
     escape(machine, positional, keywords, frame, node)
+    return UNKNOWN
+
+
+def _of_text(atom: TextMethod, positional: Sequence[Value]) -> Value:
+    given = next(iter(positional[0])) if len(positional) == 1 and len(positional[0]) == 1 else None
+    if isinstance(given, Const) and isinstance(given.value, str):
+        begins = atom.name == "startswith"
+        return one(Const(atom.text.startswith(given.value) if begins else atom.text.endswith(given.value)))
     return UNKNOWN
 
 

@@ -9,7 +9,7 @@ from trtllm_builder.upstream.audit.expressions import evaluate
 from trtllm_builder.upstream.audit.frame import Frame
 from trtllm_builder.upstream.audit.functions import run_somehow
 from trtllm_builder.upstream.audit.machine import Machine
-from trtllm_builder.upstream.audit.values import Class, External, Function, Value, join, one
+from trtllm_builder.upstream.audit.values import UNKNOWN, Bound, Class, External, Function, Value, join, one
 
 _PROPERTIES = ("property", "cached_property")
 
@@ -33,13 +33,19 @@ def define_function(machine: Machine, node: ast.FunctionDef | ast.AsyncFunctionD
         evaluate(machine, default, frame)
     owner = _own_class(frame) if in_class else frame.owner
     function = Function(node.name, node, home, owner, kind)
-    frame.names[node.name] = one(function)
-    for value in decorators:
+    made: Value = one(function)
+    for value in reversed(decorators):
         for atom in machine.resolved(value, frame):
-            if isinstance(atom, Function) and not isinstance(atom.node, ast.Lambda):
-                call(machine, one(atom), call_at(node), [one(function)], [], frame)
+            if isinstance(atom, (Function, Bound, Class)):
+                given = call(machine, one(atom), call_at(node), [made], [], frame)
+                # What nobody knows may be the function itself.
+                made = join(given, made) if UNKNOWN & given else given
             elif atom == External("atexit.register"):
                 run_somehow(machine, function, frame, node)
+    frame.names[node.name] = made
+    for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
+        if isinstance(argument.annotation, (ast.Call, ast.Subscript)):
+            evaluate(machine, argument.annotation, frame)
 
 
 def _own_class(frame: Frame) -> Class | None:

@@ -49,6 +49,7 @@ def evaluate(machine: Machine, node: ast.expr, frame: Frame) -> Value:
 
 def decide(machine: Machine, node: ast.expr, frame: Frame) -> bool | None:
     """Whether the condition holds; None when that cannot be known."""
+    machine.work += 1
     return truth(machine.resolved(evaluate(machine, node, frame), frame))
 
 
@@ -62,7 +63,8 @@ def _name(machine: Machine, node: ast.Name, frame: Frame) -> Value:
     absent = next((atom for atom in value if isinstance(atom, Absent)), None)
     if absent is None:
         return value
-    if len(value) == 1:
+    # Where it is not even known whether anybody comes here, a NameError is no way to MPI.
+    if len(value) == 1 and not machine.overlooking:
         machine.touch(frame, node, f"uses {node.id}, which is only there when {absent.name} was imported")
     return without_absent(value)
 
@@ -71,7 +73,10 @@ def _found(machine: Machine, name: str, frame: Frame) -> Value:
     here: Frame | None = frame if name not in frame.shared else frame.root
     while here is not None:
         if name in here.names:
-            return machine.resolved(here.names[name], frame)
+            value = machine.resolved(here.names[name], frame)
+            outside = here is not frame and name in frame.root.changing
+            late = name in frame.root.rebound or (here.outer is None and bool(machine.stores[name]))
+            return join(value, UNKNOWN) if outside or late else value
         here = here.outer
     if name == "TYPE_CHECKING":
         return one(Const(False))
@@ -94,7 +99,8 @@ def _bool(machine: Machine, node: ast.BoolOp, frame: Frame) -> Value:
             value = machine.resolved(evaluate(machine, operand, frame), frame)
             answer = truth(value)
             if answer is ends_on:
-                return join(*seen, value)
+                # "x and False" is false whatever x is.
+                return one(Const(ends_on)) if undecided else value
             if answer is None or operand is node.values[-1]:
                 seen.append(value)
             if answer is None:
@@ -164,17 +170,16 @@ def _lambda(machine: Machine, node: ast.Lambda, frame: Frame) -> Value:
 
 def _text_of_parts(machine: Machine, node: ast.JoinedStr, frame: Frame) -> Value:
     """An f-string: a constant when all its parts are."""
-    parts: list[str] = []
+    parts: list[str | None] = []
     for part in node.values:
         if isinstance(part, ast.FormattedValue):
             value = machine.resolved(evaluate(machine, part.value, frame), frame)
             atom = next(iter(value)) if len(value) == 1 else None
-            if not isinstance(atom, Const) or part.format_spec is not None or part.conversion != -1:
-                return UNKNOWN
-            parts.append(str(atom.value))
+            plain = part.format_spec is None and part.conversion == -1
+            parts.append(str(atom.value) if isinstance(atom, Const) and plain else None)
         elif isinstance(part, ast.Constant):
             parts.append(str(part.value))
-    return one(Const("".join(parts)))
+    return UNKNOWN if None in parts else one(Const("".join(map(str, parts))))
 
 
 def _comprehension(machine: Machine, node: ast.expr, frame: Frame) -> Value:

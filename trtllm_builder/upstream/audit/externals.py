@@ -24,7 +24,10 @@ from trtllm_builder.upstream.audit.values import (
     one,
 )
 
-_IMPORTERS = ("importlib.import_module", "builtins.__import__")
+_IMPORTERS = ("importlib.import_module", "builtins.__import__", "importlib.__import__")
+# Other ways to import by name; what they import is not followed.
+_IMPORTING = ("importlib.util.module_from_spec", "importlib.machinery.", "pkgutil.resolve_name", "imp.")
+_LOADERS = ("ctypes.CDLL", "ctypes.cdll.LoadLibrary", "ctypes.PyDLL")
 _RUNNERS = ("builtins.exec", "builtins.eval", "runpy.run_path", "runpy.run_module")
 
 
@@ -33,6 +36,15 @@ def call_external(
 ) -> Value:
     if name in _IMPORTERS:
         return _import(machine, node, positional, frame)
+    if any(atom == External(one_name) for value in positional for atom in value for one_name in _IMPORTERS):
+        machine.strange(frame.place(node), f"hands an importing function to {name.removeprefix('builtins.')}")
+        return UNKNOWN
+    if name.startswith(_IMPORTING):
+        machine.strange(frame.place(node), f"imports by {name}")
+        return UNKNOWN
+    if name in _LOADERS and any("libmpi" in str(atom.value) for atom in _constants(positional)):
+        machine.touch(frame, node, "loads libmpi")
+        return UNKNOWN
     if name in _RUNNERS:
         machine.strange(frame.place(node), f"{name.removeprefix('builtins.')} runs code that is not in a file")
         return UNKNOWN
@@ -40,7 +52,7 @@ def call_external(
         wanted = [atom.value for atom in machine.resolved(positional[1], frame) if isinstance(atom, Const)]
         if len(wanted) == 1 and len(positional[1]) == 1:
             return attribute(machine, positional[0], str(wanted[0]), frame, node)
-        return UNKNOWN
+        return _computed(machine, positional[0], frame, node)
     if name == "builtins.super":
         return _super(frame)
     if name in ("os.getenv", "os.environ.get", "os.environ.pop"):
@@ -56,6 +68,22 @@ def call_external(
         return positional[0]
     escape(machine, positional, keywords, frame, node)
     return UNKNOWN
+
+
+def _computed(machine: Machine, value: Value, frame: Frame, node: ast.Call) -> Value:
+    """An attribute whose name is computed: of an object any method, of a module of the package anything."""
+    for atom in machine.resolved(value, frame):
+        if isinstance(atom, Module):
+            machine.strange(frame.place(node), f"takes something from {atom.name} by a computed name")
+        elif isinstance(atom, (Instance, Class)):
+            owner = atom.of if isinstance(atom, Instance) else atom
+            for name in machine.class_names.get(owner.node, {}):
+                machine.asked_for.setdefault(name, (*frame.trail, frame.place(node)))
+    return UNKNOWN
+
+
+def _constants(positional: Sequence[Value]) -> list[Const]:
+    return [atom for value in positional[:1] for atom in value if isinstance(atom, Const)]
 
 
 def _converted(name: str, atom: Const) -> Value:
@@ -89,20 +117,28 @@ def _import(machine: Machine, node: ast.Call, positional: Sequence[Value], frame
     found: list[Value] = []
     for atom in texts:
         if isinstance(atom, Const) and isinstance(atom.value, str):
-            found.append(_import_one(machine, atom.value, node, frame))
+            found.append(_import_one(machine, _absolute(machine, atom.value, node, frame), node, frame))
         else:
             _import_some(machine, node, frame)
             found.append(UNKNOWN)
     return join(*found)
 
 
+def _absolute(machine: Machine, name: str, node: ast.Call, frame: Frame) -> str:
+    """What ``.name`` means: relative to the package given behind it, which usually is that of the module itself."""
+    if not name.startswith("."):
+        return name
+    path = machine.package.file_of(frame.module) or ""
+    package = frame.module if path.endswith("/__init__.py") else frame.module.rpartition(".")[0]
+    given = [*node.args[1:2], *(keyword.value for keyword in node.keywords if keyword.arg == "package")]
+    if given and isinstance(given[0], ast.Constant):
+        package = str(given[0].value)
+    dots = len(name) - len(name.lstrip("."))
+    parts = package.split(".")[: len(package.split(".")) - dots + 1]
+    return ".".join([*parts, name.lstrip(".")])
+
+
 def _import_one(machine: Machine, name: str, node: ast.Call, frame: Frame) -> Value:
-    if name.startswith("."):
-        path = machine.package.file_of(frame.module) or ""
-        package = frame.module if path.endswith("/__init__.py") else frame.module.rpartition(".")[0]
-        dots = len(name) - len(name.lstrip("."))
-        parts = package.split(".")[: len(package.split(".")) - dots + 1]
-        name = ".".join([*parts, name.lstrip(".")])
     if name.split(".")[0] == "mpi4py":
         machine.touch(frame, node, f"imports {name}", installed=frame.tried > 0)
         return one(Mpi(name, frame.tried > 0))

@@ -33,6 +33,7 @@ class Facts:
             f"ENABLE_MULTI_DEVICE is {int(self.multi_device)}",
             "Linux, one process, one GPU: " + ", ".join(f"{name} is {value}" for name, value in self.attributes),
             "no environment variable begins with " + ", ".join(self.clean_environment),
+            "other packages, compiled modules and other programs are not looked into",
         )
 
 
@@ -50,6 +51,10 @@ class Frame:
     owner: Class | None = None
     results: list[Value] = field(default_factory=list)
     jumps: list[dict[str, Value]] = field(default_factory=list)
+    changing: set[str] = field(default_factory=set)
+    """Of a module: names that some function of it declares global."""
+    rebound: set[str] = field(default_factory=set)
+    """Of a module: names that some function of it declares nonlocal."""
     shared: set[str] = field(default_factory=set)
     """Names declared global."""
     tried: int = 0

@@ -78,8 +78,10 @@ def _star(machine: Machine, base: str, node: ast.stmt, frame: Frame) -> None:
     if not _want(machine, base, node, frame):
         return
     found = machine.frame_of(base, frame.standing, (*frame.trail, frame.place(node)))
+    public = found is not None and "__all__" not in found.names
     for name in list(found.names) if found is not None else ():
-        if not name.startswith(("_", "(")):
+        # Which names __all__ lists is not looked at: all of them, then.
+        if not name.startswith("(") and not (public and name.startswith("_")):
             frame.names[name] = one(Late(base, name))
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import heapq
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from trtllm_builder.upstream.audit.frame import Facts, Frame
+from trtllm_builder.upstream.audit.mentions import Mentions, mentions_of
 from trtllm_builder.upstream.audit.model import Guarded, Place, Standing, Touch, Unknown
 from trtllm_builder.upstream.audit.package import Package
 from trtllm_builder.upstream.audit.values import (
@@ -16,6 +18,7 @@ from trtllm_builder.upstream.audit.values import (
     Class,
     Const,
     Function,
+    FunctionNode,
     Late,
     Module,
     Value,
@@ -29,6 +32,7 @@ _VARIANTS = 6
 """Different arguments that a function is followed with; from then on with unknown ones."""
 _MOST_CALLS = 150_000
 _TRAIL = 12
+ANY = "*"
 
 
 class Machine:
@@ -48,6 +52,17 @@ class Machine:
         self.guarded: dict[Place, Guarded] = {}
         self.modules: dict[str, Frame] = {}
         self.execute: Callable[[list[ast.stmt], Frame], bool] = lambda body, frame: True
+        self.followed: set[ast.AST] = set()
+        """Functions whose bodies were followed at least once."""
+        self.searched: dict[str, list[tuple[FunctionNode, list[ast.stmt | ast.Call]]]] = {}
+        """Functions with imports in them, by module (see :mod:`overlooked`)."""
+        self.stores: Counter[str] = Counter()
+        """How many places of the modules that have run give an attribute of this name a value."""
+        self.mentions = Mentions()
+        """What the modules that have run name, and how."""
+        self.overlooking = False
+        """Whether functions are followed that nothing was seen to call."""
+        self.work = 0
         self.depth = 0
         self.calls = 0
         self._waiting: list[tuple[int, int, str, tuple[Place, ...]]] = []
@@ -83,6 +98,10 @@ class Machine:
         frame.standing, frame.trail = standing, trail
         self.modules[module] = frame
         tree = self.package.parsed(path)
+        if tree is not None and known is None:
+            frame.changing, frame.rebound, stores = changes(tree)
+            self.stores.update(stores)
+            self.mentions.add(mentions_of(tree))
         if tree is None:
             self.strange(Place(path, 1), self.package.notes[path])
             return frame
@@ -102,7 +121,16 @@ class Machine:
         inner = f"{module}.{name}"
         if self.package.file_of(inner) is not None:
             return one(Module(inner))
-        return UNKNOWN
+        return self._made_on_demand(found, name, frame)
+
+    def _made_on_demand(self, found: Frame | None, name: str, frame: Frame) -> Value:
+        """What a module's own ``__getattr__`` gives (PEP 562)."""
+        results = [UNKNOWN]
+        for atom in found.names.get("__getattr__", ()) if found is not None else ():
+            if isinstance(atom, Function):
+                given = {argument.arg: one(Const(name)) for argument in atom.node.args.args[:1]}
+                results.append(self.run(atom, given, frame, atom.node))
+        return join(*results)
 
     def resolved(self, value: Value, frame: Frame) -> Value:
         """The value with every name that was taken from another module looked up there."""
@@ -118,10 +146,12 @@ class Machine:
         found = self.modules.get(atom.module) or self.frame_of(atom.module, frame.standing, frame.trail)
         value = found.names.get(atom.name) if found is not None else None
         # "from . import b" in a package binds the package's own name b: to its module.
-        if value is not None and value != one(atom):
-            return value
         inner = f"{atom.module}.{atom.name}"
-        return one(Module(inner)) if self.package.file_of(inner) is not None else UNKNOWN
+        if value is not None and not (self.package.file_of(inner) and all(isinstance(each, Late) for each in value)):
+            return value
+        if self.package.file_of(inner) is not None:
+            return one(Module(inner))
+        return self._made_on_demand(found, atom.name, frame)
 
     # what was seen ----------------------------------------------------------------------------------------------------
 
@@ -170,6 +200,7 @@ class Machine:
         if key in self._memory:
             return self._memory[key]
         self._memory[key] = UNKNOWN
+        self.followed.add(function.node)
         self.calls += 1
         if self.calls > _MOST_CALLS:
             self.strange(trail[-1], f"the audit gave up after {_MOST_CALLS:,} calls")
@@ -219,6 +250,24 @@ class Machine:
 
     def _methods(self, owner: Class) -> tuple[str, ...]:
         return tuple(node.name for node in owner.node.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))
+
+
+def changes(tree: ast.AST) -> tuple[set[str], set[str], Counter[str]]:
+    """Names that functions declare global, those they declare nonlocal, and how often an attribute of each name gets a
+    value: what was found under them once need not be there the next time."""
+    shared: set[str] = set()
+    rebound: set[str] = set()
+    stores: Counter[str] = Counter()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Global, ast.Nonlocal)):
+            (shared if isinstance(node, ast.Global) else rebound).update(node.names)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            stores[node.attr] += 1
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "setattr" and len(node.args) > 1:
+            second = node.args[1]
+            # A computed name may be any.
+            stores[str(second.value) if isinstance(second, ast.Constant) else ANY] += 1
+    return shared, rebound, stores
 
 
 def without_absent(value: Value) -> Value:

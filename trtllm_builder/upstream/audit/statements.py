@@ -13,6 +13,7 @@ from trtllm_builder.upstream.audit.expressions import decide, evaluate
 from trtllm_builder.upstream.audit.frame import Frame
 from trtllm_builder.upstream.audit.imports import bind_import, bind_import_from, would_import_mpi
 from trtllm_builder.upstream.audit.machine import Machine
+from trtllm_builder.upstream.audit.model import Place
 from trtllm_builder.upstream.audit.values import (
     UNKNOWN,
     Absent,
@@ -25,6 +26,7 @@ from trtllm_builder.upstream.audit.values import (
     one,
 )
 
+_MOST_WORK = 3_000_000  # names copied at branches that nothing decides
 _CATCHES_IMPORT = ("ImportError", "ModuleNotFoundError", "Exception", "BaseException")
 
 
@@ -70,6 +72,10 @@ def _dead(machine: Machine, body: list[ast.stmt], node: ast.If, answer: bool, fr
 def _either(machine: Machine, frame: Frame, bodies: list[list[ast.stmt]]) -> bool:
     """Follow each body from here; afterwards a name may be what any of those that go on made of it."""
     before = dict(frame.names)
+    machine.work += len(before)
+    if machine.work > _MOST_WORK:
+        machine.strange(Place(frame.path, 1), "this file decides too much to be followed to its end")
+        return True
     after: list[dict[str, Value]] = []
     for body in bodies:
         frame.names.clear()
@@ -97,7 +103,11 @@ def _try(machine: Machine, node: ast.Try, frame: Frame) -> bool:
     finally:
         frame.tried -= catches
     if through:
+        if catches:
+            frame.conditions.append("nothing was raised")
         through = execute(machine, node.orelse, frame)
+        if catches:
+            frame.conditions.pop()
     states = [dict(frame.names)] if through else []
     for handler in node.handlers:
         # It runs when the body failed somewhere: with the names of before or of after.
@@ -185,6 +195,8 @@ def _assign(machine: Machine, node: ast.Assign, frame: Frame) -> None:
 
 
 def _annotated(machine: Machine, node: ast.AnnAssign, frame: Frame) -> None:
+    if isinstance(node.annotation, (ast.Call, ast.Subscript)):
+        evaluate(machine, node.annotation, frame)
     if node.value is not None:
         bind(machine, node.target, evaluate(machine, node.value, frame), frame)
 
@@ -241,6 +253,9 @@ def _match(machine: Machine, node: Any, frame: Frame) -> bool:
     evaluate(machine, node.subject, frame)
     frame.conditions.append(f"match {ast.unparse(node.subject)[:60]}")
     try:
+        for case in node.cases:
+            if case.guard is not None:
+                evaluate(machine, case.guard, frame)
         return _either(machine, frame, [*(case.body for case in node.cases), []])
     finally:
         frame.conditions.pop()
@@ -249,6 +264,8 @@ def _match(machine: Machine, node: Any, frame: Frame) -> bool:
 _HANDLERS: dict[type[ast.stmt], Callable[[Machine, Any, Frame], bool | None]] = {
     ast.If: _if,
     ast.Try: _try,
+    # Python 3.11 and later: except*.
+    getattr(ast, "TryStar", ast.Try): _try,
     ast.For: _loop,
     ast.AsyncFor: _loop,
     ast.While: _loop,

@@ -104,6 +104,14 @@ class Super:
 
 
 @dataclass(frozen=True)
+class TextMethod:
+    """``startswith`` or ``endswith`` of a text that is known."""
+
+    text: str
+    name: str
+
+
+@dataclass(frozen=True)
 class Nothing:
     """An empty ``**keywords``: asked for a key, it gives the default."""
 
@@ -113,9 +121,8 @@ class Anything:
     pass
 
 
-Atom = (
-    Const | Mpi | Absent | Late | Module | External | Function | Class | Instance | Bound | Super | Nothing | Anything
-)
+_Ours = Module | Function | Class | Instance | Bound | Super
+Atom = _Ours | Const | Mpi | Absent | Late | External | TextMethod | Nothing | Anything
 Value = frozenset[Atom]
 
 UNKNOWN: Value = frozenset({Anything()})

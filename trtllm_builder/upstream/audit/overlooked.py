@@ -1,0 +1,110 @@
+"""Functions that nothing was seen to call and that would reach MPI, or modules that nothing was seen to import.
+
+Python has more ways to call a function than can be followed: tables of functions, wrappers of decorators, operators,
+descriptors, metaclasses, hooks of other packages. Whatever the way, what is called stands in some function of a module
+that was imported. So those of them that import mpi4py, or a module of the package that has not run, are followed in
+the end with arguments that nobody knows; what is found so is possible, never certain.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from trtllm_builder.upstream.audit.frame import Frame
+from trtllm_builder.upstream.audit.functions import arguments
+from trtllm_builder.upstream.audit.imports import absolute, would_import_mpi
+from trtllm_builder.upstream.audit.machine import Machine
+from trtllm_builder.upstream.audit.model import Standing
+from trtllm_builder.upstream.audit.package import PACKAGE
+from trtllm_builder.upstream.audit.values import UNKNOWN, Function, FunctionNode
+
+_UNSEEN = "nothing was seen that calls this function, and nothing that rules it out"
+
+
+def follow_overlooked(machine: Machine) -> bool:
+    """Follow the functions of this kind in the modules that have run; False when there was none."""
+    found = False
+    for module, frame in list(machine.modules.items()):
+        if module in machine.searched:
+            nodes = machine.searched[module]
+        else:
+            tree = machine.package.parsed(frame.path)
+            nodes = machine.searched[module] = list(_importing(tree)) if tree is not None else []
+        for function, statements in nodes:
+            if (
+                function not in machine.followed
+                and _callable(machine, function)
+                and any(_matters(machine, frame, one) for one in statements)
+            ):
+                found = True
+                _follow(machine, frame, function)
+    return found
+
+
+def _follow(machine: Machine, frame: Frame, node: FunctionNode) -> None:
+    name = getattr(node, "name", "lambda")
+    function = Function(name, node, frame)
+    caller = Frame(frame.module, frame.path, {}, frame, Standing.POSSIBLE, (*frame.trail, frame.place(node)))
+    caller.conditions.append(_UNSEEN)
+    machine.run(function, arguments(function, [], [(None, UNKNOWN)]), caller, node)
+
+
+def _importing(tree: ast.Module) -> Iterator[tuple[FunctionNode, list[ast.stmt | ast.Call]]]:
+    """Each function with the imports in it that are in no function inside it."""
+    waiting: list[tuple[ast.AST, FunctionNode | None]] = [(tree, None)]
+    found: dict[FunctionNode, list[ast.stmt | ast.Call]] = {}
+    while waiting:
+        node, function = waiting.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            function = node
+        elif function is not None and isinstance(node, (ast.Import, ast.ImportFrom, ast.Call)):
+            found.setdefault(function, []).append(node)
+        waiting.extend((child, function) for child in ast.iter_child_nodes(node))
+    yield from found.items()
+
+
+def _callable(machine: Machine, node: FunctionNode) -> bool:
+    """Whether anybody could call it in a way that was not followed."""
+    if isinstance(node, ast.Lambda):
+        return True
+    owner = machine.mentions.owners.get(node)
+    special = node.name.startswith("__") and node.name.endswith("__")
+    if owner is None:
+        return special or bool(node.decorator_list) or _named(machine, node.name)
+    if node.name in ("__init__", "__new__"):
+        return _named(machine, owner.name)
+    if not any(one.node is owner for one in machine.instantiated) and not _named(machine, owner.name):
+        return False
+    hook = special or bool(owner.bases or owner.keywords or node.decorator_list)
+    return hook or _named(machine, node.name)
+
+
+def _named(machine: Machine, name: str) -> bool:
+    """Whether it is used as a value, or called by name in a function that was not followed itself."""
+    if name in machine.mentions.values:
+        return True
+    return any(place is not None and place not in machine.followed for place in machine.mentions.calls.get(name, ()))
+
+
+def _matters(machine: Machine, frame: Frame, node: ast.stmt | ast.Call) -> bool:
+    """Whether it imports mpi4py, by statement or by name, or a module of the package that has not run."""
+    if isinstance(node, ast.Call):
+        return any(
+            isinstance(argument, ast.Constant) and _names_mpi(argument.value) for argument in ast.walk(node)
+        )  # fmt: skip
+    if would_import_mpi(node):
+        return True
+    if isinstance(node, ast.Import):
+        wanted = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        base = absolute(node, frame, machine)
+        wanted = [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return any(
+        name.split(".")[0] == PACKAGE and name not in machine.modules and machine.package.file_of(name) is not None
+        for name in wanted
+    )
+
+
+def _names_mpi(value: object) -> bool:
+    return isinstance(value, str) and (value == "mpi4py" or value.startswith("mpi4py."))
