@@ -7,6 +7,7 @@ import heapq
 from collections import Counter
 from collections.abc import Callable, Iterator
 
+from trtllm_builder.upstream.audit.changes import changes
 from trtllm_builder.upstream.audit.frame import Facts, Frame
 from trtllm_builder.upstream.audit.mentions import Mentions, mentions_of
 from trtllm_builder.upstream.audit.model import Guarded, Place, Standing, Touch, Unknown
@@ -32,7 +33,6 @@ _VARIANTS = 6
 """Different arguments that a function is followed with; from then on with unknown ones."""
 _MOST_CALLS = 150_000
 _TRAIL = 12
-ANY = "*"
 
 
 class Machine:
@@ -250,24 +250,6 @@ class Machine:
 
     def _methods(self, owner: Class) -> tuple[str, ...]:
         return tuple(node.name for node in owner.node.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))
-
-
-def changes(tree: ast.AST) -> tuple[set[str], set[str], Counter[str]]:
-    """Names that functions declare global, those they declare nonlocal, and how often an attribute of each name gets a
-    value: what was found under them once need not be there the next time."""
-    shared: set[str] = set()
-    rebound: set[str] = set()
-    stores: Counter[str] = Counter()
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Global, ast.Nonlocal)):
-            (shared if isinstance(node, ast.Global) else rebound).update(node.names)
-        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-            stores[node.attr] += 1
-        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "setattr" and len(node.args) > 1:
-            second = node.args[1]
-            # A computed name may be any.
-            stores[str(second.value) if isinstance(second, ast.Constant) else ANY] += 1
-    return shared, rebound, stores
 
 
 def without_absent(value: Value) -> Value:

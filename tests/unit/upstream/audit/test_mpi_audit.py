@@ -137,61 +137,6 @@ def test_a_computed_import_inside_the_package_may_be_any_module_of_that_beginnin
     assert verdict(text, a="x = 1") == FREE
 
 
-TOUCH = "def touch(*a, **k):\n    from mpi4py import MPI\n    return MPI\n"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "TABLE = {'a': touch}\nTABLE['a']()",
-        "for f in [touch]:\n    f()",
-        "any(f() for f in (touch,))",
-        "def call(*fs):\n    fs[0]()\ncall(touch)",
-        "def pair():\n    return touch, 1\npair()[0]()",
-        "def deco(f):\n    def wrapper():\n        touch()\n    return wrapper\n@deco\ndef g(): pass\ng()",
-        "import functools\ndef deco(f):\n    @functools.wraps(f)\n    def w(): touch()\n    return w\n@deco\ndef g(): pass\ng()",
-        "class D:\n    def __init__(self, f): touch()\n@D\ndef g(): pass",
-        "import threading\nclass T(threading.Thread):\n    def run(self): touch()\nT().start()",
-        "class B:\n    def __init_subclass__(cls): touch()\nclass C(B): pass",
-        "class M(type):\n    def __new__(m, *a): touch(); return super().__new__(m, *a)\nclass C(metaclass=M): pass",
-        "class D:\n    def __get__(self, o, t): touch()\nclass C:\n    d = D()\nC().d",
-        "class C:\n    def __add__(self, o): touch()\nC() + 1",
-        "class C:\n    def __iter__(self): touch(); return iter(())\nlist(C())",
-        "class C:\n    def __str__(self): touch(); return ''\nf'{C()}'",
-        "class C:\n    def go(self): touch()\ngetattr(C(), 'g' + 'o')()",
-        "globals()['touch']()",
-        "from . import u\ngetattr(u, 'to' + 'uch')()",
-        "import sys\n_F = False\nsetattr(sys.modules[__name__], '_F', True)\nif _F: touch()",
-        "def f():\n    flag = False\n    def g():\n        nonlocal flag\n        flag = True\n    g()\n    if flag: touch()\nf()",
-        "F = False\ndef on():\n    global F\n    F = True\ndef go():\n    if F: touch()\ngo()\non()\ngo()",
-        "from .lazy import thing",
-        "from importlib import import_module\nlist(map(import_module, ['tensorrt_llm.bad']))",
-        "from importlib import import_module\nimport_module('.bad', 'tensorrt_llm')",
-        "x = f'{len([])}{touch()}'",
-        "def g(x: touch()): pass",
-        "def call(f): return f()\n" + "\n".join(f"call(lambda: {n})" for n in range(8)) + "\ncall(touch)",
-        "async def g(): touch()\nimport asyncio\nasyncio.run(g())",
-    ],
-)  # fmt: skip
-def test_ways_to_call_a_function_that_cannot_be_followed_are_never_fine(text: str) -> None:
-    lazy = "def __getattr__(name):\n    from mpi4py import MPI\n    return MPI\n"
-    found = verdict("from .u import touch\n" + text, u=TOUCH, lazy=lazy, bad="from mpi4py import MPI")
-    assert found in (CERTAIN, "unknown")
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "def unused(): pass",
-        BUILD_INFO + "def g():\n    if ENABLE_MULTI_DEVICE: touch()\ng()",
-        BUILD_INFO + "class C:\n    def __init__(self):\n        if ENABLE_MULTI_DEVICE: touch()\nC()",
-    ],
-)
-def test_a_function_that_is_only_called_where_nothing_runs_is_fine(text: str) -> None:
-    assert verdict("from .u import touch\n" + text, u=TOUCH) in (FREE,)
-
-
 def test_a_module_that_nobody_imports_does_not_count() -> None:
     assert verdict("x = 1", a="from mpi4py import MPI") == FREE
 
