@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 import time
@@ -14,6 +15,7 @@ from trtllm_builder import __version__
 from trtllm_builder.build.bundle_archive import Manifest, write_bundle
 from trtllm_builder.build.bundle_facts import Repository, machine, made_for, toolkit_is_ours
 from trtllm_builder.build.downloads import Downloads, mirrors_of, obtain_downloads, obtain_source
+from trtllm_builder.build.run import told_as_sentences
 from trtllm_builder.build.workspace import Workspace, tag_cache
 from trtllm_builder.data import data_dir
 from trtllm_builder.errors import HostError, SourceError, UsageError
@@ -71,6 +73,14 @@ def fetch(request: Request, bundle: Path | None, log: Log) -> Fetched:
         raise UsageError(
             f"--source {request.directory} is on this machine already", remedy="give a URL with --source, or none"
         )
+    if bundle is not None and (bundle.is_dir() or not bundle.parent.is_dir() or not os.access(bundle.parent, os.W_OK)):
+        why = "is a directory" if bundle.is_dir() else f"{bundle.parent} is no directory that can be written to"
+        raise UsageError(f"--bundle {bundle}: {why}", remedy="name a file in a directory of yours")
+    with told_as_sentences("fetching"):
+        return _fetch(request, bundle, log, began)
+
+
+def _fetch(request: Request, bundle: Path | None, log: Log, began: float) -> Fetched:
     plan, material = make_plan(request)
     caches = Path(plan.caches)
     tag_cache(caches)

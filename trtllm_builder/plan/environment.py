@@ -85,7 +85,7 @@ def build_environment(request: Request, survey: Survey, probe: Probe, cuda: str,
     settings = from_host(request.environ)
     if request.bundle is not None:
         # See build/bundle_use.py, which put them there.
-        offline = ("PIP_NO_INDEX", "PIP_FIND_LINKS")
+        offline = ("PIP_NO_INDEX", "PIP_FIND_LINKS", "PIP_CONFIG_FILE")
         settings = [Setting(one.name, one.value, "the bundle") if one.name in offline else one for one in settings]
     settings += own_world(root / "home", root / "tmp", place.caches)
     toolkit = survey.toolkit.toolkit
