@@ -23,6 +23,8 @@ _CONFIGURED_IN = re.compile(r"\d+\.\d+.*")
 # What ninja has made, and of what (kFileSignature in its build_log.cc and deps_log.cc). A tail that was cut ninja puts
 # right by itself; with another beginning CMake cannot end configuring, since it has ninja tidy them up.
 _NINJA_FILES = ((".ninja_log", b"# ninja log v"), (".ninja_deps", b"# ninjadeps\n"))
+_RULES = ("build.ninja", "Makefile")
+_LANGUAGE = re.compile(r"^CMake|Compiler\.cmake$")
 _BINARIES = (".o", ".so", ".a")
 
 
@@ -85,11 +87,16 @@ def is_cache_broken(build: Path) -> bool:
 
 
 def is_half_configured(build: Path) -> bool:
-    """Whether CMake never came to its end there. What it wrote of a compiler before it had tried it is believed the next
-    time: a CUDA compiler without its library directories, for one, which fails when libraries are linked."""
-    return not (build / "CMakeCache.txt").is_file() or not any(
-        (build / name).is_file() for name in ("build.ninja", "Makefile")
-    )
+    """Whether CMake never came to its end there, or a compiler was killed while CMake tried it.
+
+    What it wrote of a compiler that it could not try it believes the next time: a CUDA compiler without its library
+    directories, for one, which fails hours later, when libraries are linked.
+    """
+    if not (build / "CMakeCache.txt").is_file() or not any((build / name).is_file() for name in _RULES):
+        return True
+    compilers = (build / "CMakeFiles").glob("[0-9]*/CMake*Compiler.cmake")
+    tried = (path.with_name(f"CMakeDetermineCompilerABI_{_LANGUAGE.sub('', path.name)}.bin") for path in compilers)
+    return not all(path.is_file() for path in tried)
 
 
 def forget_configuration(build: Path) -> None:

@@ -41,6 +41,15 @@ def test_a_directory_is_configured_when_cache_and_rules_are_there(tmp_path: Path
     assert is_half_configured(tmp_path)
     (tmp_path / "build.ninja").touch()
     assert not is_half_configured(tmp_path)
+    # A compiler that was killed while CMake tried it.
+    found = tmp_path / "CMakeFiles/3.30.9"
+    found.mkdir(parents=True)
+    for language in ("CXX", "CUDA"):
+        (found / f"CMake{language}Compiler.cmake").touch()
+    (found / "CMakeDetermineCompilerABI_CXX.bin").touch()
+    assert is_half_configured(tmp_path)
+    (found / "CMakeDetermineCompilerABI_CUDA.bin").touch()
+    assert not is_half_configured(tmp_path)
     (tmp_path / "CMakeCache.txt").unlink()
     assert is_half_configured(tmp_path)
 
