@@ -7,11 +7,10 @@ import heapq
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from trtllm_builder.upstream.audit.changes import changes
 from trtllm_builder.upstream.audit.frame import Facts, Frame
-from trtllm_builder.upstream.audit.mentions import Mentions, mentions_of
 from trtllm_builder.upstream.audit.model import Guarded, Place, Standing, Touch, Unknown
 from trtllm_builder.upstream.audit.package import Package
+from trtllm_builder.upstream.audit.survey import Mentions
 from trtllm_builder.upstream.audit.values import (
     NONE,
     UNKNOWN,
@@ -19,7 +18,6 @@ from trtllm_builder.upstream.audit.values import (
     Class,
     Const,
     Function,
-    FunctionNode,
     Late,
     Module,
     Value,
@@ -54,8 +52,6 @@ class Machine:
         self.execute: Callable[[list[ast.stmt], Frame], bool] = lambda body, frame: True
         self.followed: set[ast.AST] = set()
         """Functions whose bodies were followed at least once."""
-        self.searched: dict[str, list[tuple[FunctionNode, list[ast.stmt | ast.Call]]]] = {}
-        """Functions with imports in them, by module (see :mod:`overlooked`)."""
         self.stores: Counter[str] = Counter()
         """How many places of the modules that have run give an attribute of this name a value."""
         self.mentions = Mentions()
@@ -99,9 +95,10 @@ class Machine:
         self.modules[module] = frame
         tree = self.package.parsed(path)
         if tree is not None and known is None:
-            frame.changing, frame.rebound, stores = changes(tree)
-            self.stores.update(stores)
-            self.mentions.add(mentions_of(tree))
+            surveyed = self.package.survey(path)
+            frame.changing, frame.rebound = surveyed.shared, surveyed.rebound
+            self.stores.update(surveyed.stores)
+            self.mentions.add(surveyed.mentions)
         if tree is None:
             self.strange(Place(path, 1), self.package.notes[path])
             return frame

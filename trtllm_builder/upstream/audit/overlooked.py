@@ -9,7 +9,6 @@ the end with arguments that nobody knows; what is found so is possible, never ce
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 
 from trtllm_builder.upstream.audit.frame import Frame
 from trtllm_builder.upstream.audit.functions import arguments
@@ -25,18 +24,13 @@ _UNSEEN = "nothing was seen that calls this function, and nothing that rules it 
 def follow_overlooked(machine: Machine) -> bool:
     """Follow the functions of this kind in the modules that have run; False when there was none."""
     found = False
-    for module, frame in list(machine.modules.items()):
-        if module in machine.searched:
-            nodes = machine.searched[module]
-        else:
-            tree = machine.package.parsed(frame.path)
-            nodes = machine.searched[module] = list(_importing(tree)) if tree is not None else []
-        for function, statements in nodes:
-            if (
-                function not in machine.followed
-                and _callable(machine, function)
-                and any(_matters(machine, frame, one) for one in statements)
-            ):
+    for frame in list(machine.modules.values()):
+        if machine.package.parsed(frame.path) is None:
+            continue
+        for function, statements in machine.package.survey(frame.path).importing.items():
+            if function in machine.followed or not _callable(machine, function):
+                continue
+            if any(_matters(machine, frame, one) for one in statements):
                 found = True
                 _follow(machine, frame, function)
     return found
@@ -48,20 +42,6 @@ def _follow(machine: Machine, frame: Frame, node: FunctionNode) -> None:
     caller = Frame(frame.module, frame.path, {}, frame, Standing.POSSIBLE, (*frame.trail, frame.place(node)))
     caller.conditions.append(_UNSEEN)
     machine.run(function, arguments(function, [], [(None, UNKNOWN)]), caller, node)
-
-
-def _importing(tree: ast.Module) -> Iterator[tuple[FunctionNode, list[ast.stmt | ast.Call]]]:
-    """Each function with the imports in it that are in no function inside it."""
-    waiting: list[tuple[ast.AST, FunctionNode | None]] = [(tree, None)]
-    found: dict[FunctionNode, list[ast.stmt | ast.Call]] = {}
-    while waiting:
-        node, function = waiting.pop()
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
-            function = node
-        elif function is not None and isinstance(node, (ast.Import, ast.ImportFrom, ast.Call)):
-            found.setdefault(function, []).append(node)
-        waiting.extend((child, function) for child in ast.iter_child_nodes(node))
-    yield from found.items()
 
 
 def _callable(machine: Machine, node: FunctionNode) -> bool:
@@ -89,11 +69,7 @@ def _named(machine: Machine, name: str) -> bool:
 
 def _matters(machine: Machine, frame: Frame, node: ast.stmt | ast.Call) -> bool:
     """Whether it imports mpi4py, by statement or by name, or a module of the package that has not run."""
-    if isinstance(node, ast.Call):
-        return any(
-            isinstance(argument, ast.Constant) and _names_mpi(argument.value) for argument in ast.walk(node)
-        )  # fmt: skip
-    if would_import_mpi(node):
+    if isinstance(node, ast.Call) or would_import_mpi(node):
         return True
     if isinstance(node, ast.Import):
         wanted = [alias.name for alias in node.names]
@@ -104,7 +80,3 @@ def _matters(machine: Machine, frame: Frame, node: ast.stmt | ast.Call) -> bool:
         name.split(".")[0] == PACKAGE and name not in machine.modules and machine.package.file_of(name) is not None
         for name in wanted
     )
-
-
-def _names_mpi(value: object) -> bool:
-    return isinstance(value, str) and (value == "mpi4py" or value.startswith("mpi4py."))

@@ -6,10 +6,10 @@ import ast
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 
+from trtllm_builder.upstream.audit.survey import Survey, TooDeep, survey
 from trtllm_builder.upstream.tree import Tree
 
 PACKAGE = "tensorrt_llm"
-_DEEPEST = 200  # levels of syntax; beyond, a file is generated or hostile
 
 
 class Package:
@@ -19,6 +19,7 @@ class Package:
         self.paths = frozenset(path for path in paths if path.endswith(".py"))
         self._read = read
         self._parsed: dict[str, ast.Module | None] = {}
+        self._surveyed: dict[str, Survey] = {}
         self.notes: dict[str, str] = {}
         """Files that are there and could not be understood, each with the reason."""
 
@@ -58,16 +59,13 @@ class Package:
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             self.notes[path] = f"it is not valid Python (line {getattr(error, 'lineno', None) or 1})"
             return None
-        if _too_deep(module):
-            self.notes[path] = f"it is nested deeper than {_DEEPEST} levels"
+        try:
+            self._surveyed[path] = survey(module)
+        except TooDeep:
+            self.notes[path] = "it is nested too deeply to be followed"
             return None
         return module
 
-
-def _too_deep(module: ast.Module) -> bool:
-    level: list[ast.AST] = [module]
-    for _ in range(_DEEPEST):
-        level = [child for node in level for child in ast.iter_child_nodes(node)]
-        if not level:
-            return False
-    return True
+    def survey(self, path: str) -> Survey:
+        """What one look at a file that was parsed found."""
+        return self._surveyed[path]
