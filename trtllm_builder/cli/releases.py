@@ -10,7 +10,8 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from trtllm_builder.plan.releases import Recommendation, Verdict
+    from trtllm_builder.plan.recommend import Recommendation
+    from trtllm_builder.plan.releases import Verdict
     from trtllm_builder.plan.situation import Situation
     from trtllm_builder.upstream.catalogue import Row
 
@@ -19,7 +20,13 @@ def releases(
     for_host: Annotated[bool, typer.Option("--for-host", help="Which of them this machine can build and run.")] = False,
     host: Annotated[
         Path | None,
-        typer.Option("--host", metavar="FILE", help="The same for the machine that a JSON file describes."),
+        typer.Option(
+            "--host",
+            metavar="FILE",
+            help="The same for the machine that a JSON object describes; its keys, all of which may be left out: "
+            'driver (570.195.03), gpus (["8.9"]), cuda (12.4), glibc (2.35), pythons (["3.10"]), disk_free (50 GB), place '
+            "(/workspace), memory (64 GiB), machine (x86_64 or aarch64).",
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
 ) -> None:
@@ -27,8 +34,10 @@ def releases(
     import json
     import os
 
-    from trtllm_builder.plan.releases import judge, recommend
-    from trtllm_builder.plan.situation import read_situation, this_machine
+    from trtllm_builder.plan.described import read_situation
+    from trtllm_builder.plan.recommend import recommend
+    from trtllm_builder.plan.releases import judge
+    from trtllm_builder.plan.situation import this_machine
     from trtllm_builder.upstream.catalogue import rows
 
     machine = read_situation(host) if host is not None else this_machine(os.environ) if for_host else None
@@ -100,20 +109,20 @@ def _machine(machine: Situation) -> Iterator[str]:
         else None,
         "memory": format_size(machine.memory) if machine.memory is not None else None,
     }
-    yield "machine: " + "; ".join(f"{name} {value or 'not known'}" for name, value in parts.items())
+    yield f"machine: {machine.machine}; " + "; ".join(f"{name} {value or 'not known'}" for name, value in parts.items())
 
 
 def _verdicts(verdicts: tuple[Verdict, ...]) -> Iterator[str]:
     for verdict in verdicts:
-        status = f"fits, with CUDA {verdict.toolkit}; single-device: {verdict.row.single_device}"
+        status = f"fits, with CUDA {verdict.toolkit}; single-device: {verdict.single_device}"
         yield f"{verdict.row.family:<18} {status if verdict.fits else 'no'}"
-        yield from (f"    {reason}" for reason in verdict.against)
+        yield from (f"    {one.what}" for one in verdict.against)
         yield from (f"    note: {note}" for note in verdict.notes if verdict.fits)
 
 
 def _advice(advice: Recommendation) -> Iterator[str]:
     if advice.release is None:
         yield f"recommended: none: {advice.reason}"
-        return
-    yield f"recommended: {advice.release} with CUDA {advice.toolkit}: {advice.reason}"
+    else:
+        yield f"recommended: {advice.release} with CUDA {advice.toolkit}: {advice.reason}"
     yield from (f"  - {step}" for step in advice.steps)

@@ -84,6 +84,11 @@ def driver_runs(driver: str, cuda: str) -> bool | None:
     return None if oldest is None else have >= oldest
 
 
+def oldest_driver(cuda: str) -> int | None:
+    """The oldest driver branch (525) that runs what a CUDA release (``12.9``) made; None when we do not know."""
+    return _OLDEST_DRIVER.get(int(cuda.partition(".")[0]))
+
+
 def driver_cuda(driver: str) -> str | None:
     """The newest CUDA release that a driver (``570.195.03``) knows, by its branch; None for one that we do not know."""
     branch = re.match(r"\d+", driver)

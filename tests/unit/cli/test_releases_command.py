@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import trtllm_builder
 from trtllm_builder.cli.app import app
 from trtllm_builder.errors import UsageError
 
@@ -37,9 +38,24 @@ def test_the_table_says_how_sure_each_cell_is() -> None:
 
 def test_a_machine_ends_in_one_recommendation(host: Path) -> None:
     lines = run("--host", str(host)).splitlines()
-    assert lines[0].startswith("machine: driver 570.195.03; GPUs sm_89; CUDA here 12.4; glibc not known")
+    assert lines[0].startswith("machine: x86_64; driver 570.195.03; GPUs sm_89; CUDA here 12.4; glibc not known")
     assert sum(line.startswith("recommended:") for line in lines) == 1
     assert any(line.startswith("recommended: 0.20 with CUDA 12.9: ") for line in lines)
+
+
+def test_where_nothing_fits_the_steps_are_told(host: Path) -> None:
+    host.write_text(json.dumps({**HOST, "pythons": ["3.13"]}))
+    reason, step = run("--host", str(host)).splitlines()[-2:]
+    assert reason.startswith(
+        "recommended: none: no release fits this machine; nearest is 0.20: needs Python 3.10 or 3.12"
+    )
+    assert step.startswith("  - install Python 3.10 or 3.12 (")
+
+
+def test_help_names_the_keys_of_a_host_file() -> None:
+    shown = " ".join(CliRunner().invoke(app, ["releases", "--help"], env={"COLUMNS": "200"}).output.split())
+    schema = Path(trtllm_builder.__file__).parent / "schemas/releases-host.json"
+    assert all(f"{key} (" in shown for key in json.loads(schema.read_text())["properties"])
 
 
 def test_the_documents_follow_the_schema(host: Path, validate: Callable[[str, object], None]) -> None:
