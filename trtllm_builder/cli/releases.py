@@ -24,8 +24,8 @@ def releases(
             "--host",
             metavar="FILE",
             help="The same for the machine that a JSON object describes; its keys, all of which may be left out: "
-            'driver (570.195.03), gpus (["8.9"]), cuda (12.4), glibc (2.35), pythons (["3.10"]), disk_free (50 GB), place '
-            "(/workspace), memory (64 GiB), machine (x86_64 or aarch64).",
+            'driver (570.195.03), gpus (["8.9"]), cuda (12.4), glibc (2.35), pythons (["3.10"]), disk_free (50 GB), '
+            "place (/workspace), memory (64 GiB), machine (x86_64 or aarch64).",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
