@@ -69,7 +69,7 @@ def _distrust_generated(run: Run) -> None:
 
 def _distrust_toolchain(run: Run) -> None:
     """CMake keeps the compilers it once found."""
-    marker = run.workspace.root / "configured-with"
+    marker = run.workspace.configured_with
     tools = json.dumps([run.plan.toolkit.value, run.plan.python.value, run.plan.python_version])
     if run.workspace.build.exists() and not (marker.is_file() and marker.read_text() == tools):
         shutil.rmtree(run.workspace.build)

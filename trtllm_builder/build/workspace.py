@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ _TAG_FILE = "CACHEDIR.TAG"
 # What a fresh file system has at its top.
 _LOST_AND_FOUND = "lost+found"
 _FRESH_TAG = ".CACHEDIR.TAG.new"
+# Beside a file or a tree: what takes its name when it is whole, and where a tree came from (source/records.py).
+_BESIDE = re.compile(r"\.(.+?)(?:\.source)?\.(?:new(?:\.[0-9]+)?|partial|json)")
 _ELSEWHERE = "give a new or an empty directory with --workspace"
 
 
@@ -118,8 +121,31 @@ class Workspace:
         return self.root / "originals"
 
     @property
+    def configured_with(self) -> Path:
+        """Says for which compilers the build directory was configured."""
+        return self.root / "configured-with"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "lock"
+
+    @property
+    def journal_file(self) -> Path:
+        return self.root / "journal.jsonl"
+
+    @property
     def journal(self) -> Journal:
-        return Journal(self.root / "journal.jsonl")
+        return Journal(self.journal_file)
+
+    def strange(self) -> list[str]:
+        """What lies at the top and was made by no build, sorted. Raises OSError."""
+        ours = {_TAG_FILE}
+        for name, member in vars(Workspace).items():
+            value = getattr(self, name) if isinstance(member, property) else None
+            if isinstance(value, Path):
+                ours.add(value.name)
+        found = sorted(path.name for path in self.root.iterdir())
+        return [name for name in found if name not in ours and not _is_beside(name, ours)]
 
     def check_ours(self) -> None:
         """Raises UsageError for a directory that is not empty and not a workspace of ours: a build deletes in it."""
@@ -143,7 +169,7 @@ class Workspace:
         """
         self.check_ours()
         tag_cache(self.root)
-        owner = self.root / "lock"
+        owner = self.lock
         descriptor, taken = open_and_take(owner)
         try:
             if not taken:
@@ -184,3 +210,8 @@ class Workspace:
             return Path(f"/proc/{pid}/cwd").readlink().is_relative_to(self.root)
         except OSError:
             return False
+
+
+def _is_beside(name: str, ours: set[str]) -> bool:
+    found = _BESIDE.fullmatch(name)
+    return found is not None and found[1] in ours

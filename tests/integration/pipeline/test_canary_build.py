@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from trtllm_builder.build.workspace import Workspace
+
 pytestmark = pytest.mark.integration
 LABEL = "0.0.0+canary.sd.cu130.sm89"
 
@@ -27,6 +29,7 @@ def test_the_whole_way_and_a_second_time(builder: Any, validate: Callable[[str, 
     assert stages == ["preflight", "tools", "fetch", "patch", "compile", "normalise", "verify", "record"]
     finished = events[-1]
     assert finished["event"] == "finished" and finished["report"]["passed"] and not finished["kept"]
+    assert Workspace(builder.workspace).strange() == [], "gc knows all that a build makes"
     wheel, record = builder.wheel, builder.record
     assert wheel.name.startswith(f"tensorrt_llm-{LABEL}-cp") and wheel.name.endswith("-linux_x86_64.whl")
     assert record["wheel"]["sha256"] == hashlib.sha256(wheel.read_bytes()).hexdigest() == finished["sha256"]

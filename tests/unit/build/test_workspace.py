@@ -183,3 +183,19 @@ def test_many_can_tag_one_directory_at_once(tmp_path: Path) -> None:
         assert child.stdin is not None
         child.stdin.close()
     assert [child.wait(30) for child in children] == [0, 0]
+
+
+def test_every_name_of_a_workspace_is_known_as_ours(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    for name, member in vars(Workspace).items():
+        if isinstance(member, property) and isinstance(path := getattr(workspace, name), Path) and path != tmp_path:
+            path.touch()
+            (tmp_path / f".{path.name}.new").touch()
+    for name in ("journal.jsonl", "CACHEDIR.TAG", ".CACHEDIR.TAG.new.12", ".source.source.json", ".source.source.new"):
+        (tmp_path / name).touch()
+    (tmp_path / ".source.partial").touch()
+    assert {"gitconfig", "lock", "configured-with"} <= {path.name for path in tmp_path.iterdir()}
+    assert workspace.strange() == []
+    for name in ("thesis", ".thesis.new", "lock.new", ".lock", ".new"):
+        (tmp_path / name).touch()
+    assert workspace.strange() == [".lock", ".new", ".thesis.new", "lock.new", "thesis"]

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from trtllm_builder.build.gc.measure import Measured, measure
 from trtllm_builder.build.gc.places import Known, Place, directories
 from trtllm_builder.build.registry import runs_dir
+from trtllm_builder.build.workspace import Workspace
 from trtllm_builder.data import data_dir
 from trtllm_builder.tools.store import RECEIPT
 
@@ -20,13 +21,6 @@ Kind = Literal["workspace", "source", "downloads", "compile-cache", "tools", "ru
 KINDS: tuple[Kind, ...] = ("workspace", "source", "downloads", "compile-cache", "tools", "run")
 # What a removal that was cut short left: renamed first, so that nobody takes the rest of it for whole.
 LEFT = ".removing-"
-_OWN = frozenset(
-    (
-        "CACHEDIR.TAG", ".CACHEDIR.TAG.new", "lock", "journal.jsonl", "configured-with", "canary", "source",
-        ".source.source.json", ".source.source.new", ".source.partial", "venv", "home", "tmp", "build", "dist",
-        "wheel", "smoke", "bin", "logs", "originals", "served", "gitconfig", ".gitconfig.new",
-    )
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -119,7 +113,7 @@ def _workspace(place: Place) -> Item:
         if isinstance(wheel, str) and Path(wheel).is_relative_to(place.root) and Path(wheel).exists():
             keep = f"the wheel {wheel} is in it"
     with suppress(OSError):
-        strange = sorted({path.name for path in place.root.iterdir()} - _OWN)
+        strange = Workspace(place.root).strange()
         keep = f"{strange[0]} is in it, which no build made" if strange else keep
     keep = f"run {place.running} is at work in it" if place.running else _worker(place.root) or keep
     return _item("workspace", place.root, _newest(place.root), detail=detail, keep=keep, unfinished=unfinished)
