@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from trtllm_builder.upstream.audit.model import MpiAudit
+    from trtllm_builder.upstream.catalogue import Row
     from trtllm_builder.upstream.drift import Change
     from trtllm_builder.upstream.model import Component, Flag, Probe
 
@@ -59,8 +60,11 @@ def _drift(found: Probe, against: str, as_json: bool) -> None:
     from trtllm_builder.text import clean
     from trtllm_builder.upstream.drift import compare, compare_paths
 
-    name, reference = _reference(against)
+    name, reference, row = _reference(against)
     changes = compare(reference, found)
+    # A row may be about several releases: what differs among them is no news.
+    varied = [change for change in changes if row is not None and change.name in row.varies]
+    changes = tuple(change for change in changes if change not in varied)
     if not reference.assumed:
         changes += compare_paths(_audit(Path(reference.root)), _audit(Path(found.root)))
     if as_json:
@@ -70,11 +74,15 @@ def _drift(found: Probe, against: str, as_json: bool) -> None:
             "version": found.version,
             "against": {"name": name, "version": reference.version, "assumed": reference.assumed},
             "changes": [change.to_json() for change in changes],
+            "varied": [change.to_json() for change in varied],
         }
         typer.echo(json.dumps(document, indent=2))
     else:
         for line in _changes(f"TensorRT-LLM {found.version} in {found.root} against {name}", changes):
             typer.echo(clean(line).encode("utf-8", "replace").decode())
+        if varied and row is not None:
+            names = ", ".join(change.name for change in varied)
+            typer.echo(f"not counted, since the releases of {row.family} differ in it: {names}")
     if changes:
         raise typer.Exit(1)
 
@@ -87,21 +95,21 @@ def _audit(root: Path) -> MpiAudit:
     return audit(Package.of_tree(Tree(root)))
 
 
-def _reference(against: str) -> tuple[str, Probe]:
+def _reference(against: str) -> tuple[str, Probe, Row | None]:
     from trtllm_builder.errors import UsageError
     from trtllm_builder.upstream.catalogue import row_named, rows
     from trtllm_builder.upstream.probe import probe as read
 
     if against and Path(against).is_dir():
         found = read(Path(against))
-        return f"TensorRT-LLM {found.version} in {against}", found
+        return f"TensorRT-LLM {found.version} in {against}", found, None
     row = row_named(against)
     if row is None:
         raise UsageError(
             f"{against} is neither a directory nor a release of the catalogue",
             remedy=f"name a checkout, or one of: {', '.join(row.family for row in rows())}",
         )
-    return f"what the catalogue expects of {row.family}", row.assumed_probe()
+    return f"what the catalogue expects of {row.family}", row.assumed_probe(), row
 
 
 def _changes(title: str, changes: tuple[Change, ...]) -> Iterator[str]:
@@ -109,16 +117,20 @@ def _changes(title: str, changes: tuple[Change, ...]) -> Iterator[str]:
     for kind in dict.fromkeys(change.kind for change in changes):
         yield ""
         yield kind
-        for change in (one for one in changes if one.kind == kind):
-            known = change.after if change.before is None else change.before
-            shown = f": {known}" if known not in (change.name, "present") else ""
-            if change.what == "changed":
-                shown = f": {change.before} -> {change.after}"
-            yield f"  {change.what:<8} {change.name}{shown}"
-            yield f"           {change.matters}"
+        alike = [change for change in changes if change.kind == kind]
+        for matters in dict.fromkeys(change.matters for change in alike):
+            yield from (f"  {change.what:<8} {_change(change)}" for change in alike if change.matters == matters)
+            yield f"           {matters}"
     yield ""
     count = "1 change that matters" if len(changes) == 1 else f"{len(changes)} changes that matter"
     yield count if changes else "nothing that matters changed"
+
+
+def _change(change: Change) -> str:
+    if change.what == "changed":
+        return f"{change.name}: {change.before} -> {change.after}"
+    known = change.after if change.before is None else change.before
+    return change.name if known in (change.name, "present") else f"{change.name}: {known}"
 
 
 def _lines(found: Probe) -> Iterator[str]:

@@ -51,7 +51,8 @@ class Row:
 
     ``single_device`` is ``supported`` (someone built it), ``unproven`` or ``unsupported``; ``toolkit`` the CUDA release
     that upstream made it with. ``least_disk`` in bytes: with less there is no point in beginning. ``sureness`` has an
-    entry for each cell; ``probe`` stands for flags, options, targets, traps and components together.
+    entry for each cell; ``probe`` stands for flags, options, targets, traps and components together. ``varies`` names
+    those among them in which the family's releases differ.
     """
 
     family: str
@@ -81,6 +82,7 @@ class Row:
     architecture_exact: tuple[int, ...]
     prebuilt_kernels: tuple[str, ...]
     prebuilt_mpi: tuple[str, ...]
+    varies: tuple[str, ...]
     sureness: Mapping[str, Sure]
 
     def to_json(self) -> dict[str, object]:
@@ -146,7 +148,9 @@ def rows() -> tuple[Row, ...]:
     data, expected = _data("catalogue.yaml"), _data("expected.yaml")
     merged: dict[str, dict[str, Any]] = {}
     for raw in data["rows"]:
-        merged[raw["family"]] = _merge(merged.get(raw.get("from"), {}), {**raw, **expected[raw["family"]]})
+        merged[raw["family"]] = _merge(
+            merged.get(raw.get("from"), {}), {"varies": [], **raw, **expected[raw["family"]]}
+        )
     return tuple(_row(cells, data["estimates"]) for cells in merged.values())
 
 
@@ -234,6 +238,7 @@ def _row(cells: dict[str, Any], estimates: dict[str, Any]) -> Row:
         architecture_exact=tuple(cells["exact"]),
         prebuilt_kernels=tuple(cells["prebuilt_kernels"]),
         prebuilt_mpi=tuple(cells["prebuilt_mpi"]),
+        varies=tuple(cells["varies"]),
         sureness={name: Sure(cells[name]["sure"], cells[name]["source"]) for name in _JUDGED},
     )
 

@@ -126,3 +126,20 @@ def test_drift_against_a_release_and_against_nothing(checkout: Path, validate: C
     error = drift(checkout, "--against", "nothing").exception
     assert isinstance(error, UsageError) and "neither a directory nor a release" in error.what
     assert "0.13-0.18" in str(error.remedy)
+
+
+def test_what_the_releases_of_a_row_differ_in_is_said_and_not_counted(
+    checkout: Path, validate: Callable[[str, object], None]
+) -> None:
+    document = json.loads(drift(checkout, "--against", "0.15", "--json").stdout)
+    validate("drift", document)
+    assert [(one["name"], one["before"], one["after"]) for one in document["varied"]] == [
+        ("ENABLE_UCX", "0", "ON"),
+        ("ucx-on-by-default", None, "present"),
+    ]
+    assert not {"ENABLE_UCX", "ucx-on-by-default"} & {one["name"] for one in document["changes"]}
+    lines = drift(checkout, "--against", "0.15").stdout.splitlines()
+    assert lines[-1].startswith("not counted, since the releases of 0.13-0.18 differ in it: ENABLE_UCX, ucx")
+    # One explanation for all flags.
+    assert sum("the command line is made of flags" in line for line in lines) == 1
+    assert json.loads(drift(checkout, "--against", "0.20", "--json").stdout)["varied"] == []
