@@ -28,7 +28,7 @@ TOUCH = "def touch(*a, **k):\n    from mpi4py import MPI\n    return MPI\n"
         "def call(*fs):\n    fs[0]()\ncall(touch)",
         "def pair():\n    return touch, 1\npair()[0]()",
         "def deco(f):\n    def wrapper():\n        touch()\n    return wrapper\n@deco\ndef g(): pass\ng()",
-        "from functools import wraps as o\ndef d(f):\n    @o(f)\n    def w(): touch()\n    return w\n@d\ndef g(): 1\ng()",
+        "from functools import wraps\ndef d(f):\n    @wraps(f)\n    def w(): touch()\n    return w\n@d\ndef g(): 1",
         "class D:\n    def __init__(self, f): touch()\n@D\ndef g(): pass",
         "import threading\nclass T(threading.Thread):\n    def run(self): touch()\nT().start()",
         "class B:\n    def __init_subclass__(cls): touch()\nclass C(B): pass",
