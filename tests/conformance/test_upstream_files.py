@@ -1,8 +1,8 @@
 """The probe against real files of upstream, where they are at hand: ``UPSTREAM_TREES=DIR pytest tests/conformance -rs``
 
 ``DIR`` holds checkouts, loose files under their usual paths, git repositories (bare ones too), or directories named
-like a commit with files of it below (then the giver vouches for them). Files are known by sha256 or by commit and path
-(the YAML files here); what is not there is skipped by name. Nothing of upstream's is kept here.
+like a commit with files of it below (then the giver vouches for them), or links to such. Files are known by sha256 or
+by commit and path (the YAML files here); what is not there is skipped by name. Nothing of upstream's is kept here.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 import os
 import subprocess
 import time
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,14 +39,20 @@ pytestmark = pytest.mark.skipif(not TREES, reason="UPSTREAM_TREES names no direc
 def by_digest() -> dict[str, Path]:
     """sha256 -> file, for every file under TREES that has one of the paths that facts are about."""
     names = {entry["path"] for entry in FILES} | {"tensorrt_llm/version.py"}
-    found = {}
-    for directory, folders, files in os.walk(TREES or "/nonexistent"):
-        folders[:] = [folder for folder in folders if folder not in (".git", "objects")]
-        for name in files:
-            path = Path(directory) / name
-            if any(path.as_posix().endswith(f"/{wanted}") for wanted in names):
-                found.setdefault(hashlib.sha256(path.read_bytes()).hexdigest(), path)
+    found: dict[str, Path] = {}
+    for path in files_below(Path(TREES or "/nonexistent")):
+        if any(path.as_posix().endswith(f"/{wanted}") for wanted in names):
+            found.setdefault(hashlib.sha256(path.read_bytes()).hexdigest(), path)
     return found
+
+
+def files_below(base: Path) -> Iterator[Path]:
+    """Regular files. Links to directories are followed where the giver made them, in ``base`` itself, and not below."""
+    links = [path for path in base.iterdir() if path.is_symlink() and path.is_dir()] if base.is_dir() else []
+    for top in (base, *links):
+        for directory, folders, files in os.walk(top):
+            folders[:] = [folder for folder in folders if folder not in (".git", "objects")]
+            yield from (path for name in files if (path := Path(directory) / name).is_file())
 
 
 @cache
@@ -132,6 +139,17 @@ def test_a_tree(entry: dict[str, Any]) -> None:
         assert refusal.exit_code == 4 and "prebuilt MPI-linked archives" in refusal.what
         assert any(pointer in refusal.what for pointer in found.lfs_pointers)
     check(entry, found)
+
+
+def test_links_are_followed_where_the_giver_made_them(tmp_path: Path) -> None:
+    for name in ("given", "elsewhere/tree/sub", "outside"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("elsewhere/tree/sub/file", "outside/file"):
+        (tmp_path / name).touch()
+    (tmp_path / "given/tree").symlink_to(tmp_path / "elsewhere/tree")
+    (tmp_path / "elsewhere/tree/out").symlink_to(tmp_path / "outside")
+    (tmp_path / "elsewhere/tree/gone").symlink_to(tmp_path / "nowhere")
+    assert list(files_below(tmp_path / "given")) == [tmp_path / "given/tree/sub/file"]
 
 
 def test_something_was_given() -> None:

@@ -157,12 +157,17 @@ class Ccache(_Part):
 
 # Before 0.19 the option's text becomes a C macro: OFF is then neither 0 nor a number. 0 is right in every version.
 _NUMERIC = ("ENABLE_MULTI_DEVICE", "ENABLE_UCX")
+# CMake takes any other word of an option for false where it is none of these, and says nothing.
+_TRUTH = ("ON", "OFF", "1", "0", "TRUE", "FALSE", "YES", "NO", "Y", "N")
+_SWITCHES = ("BUILD_", "ENABLE_")
 
 
-def _numeric(options: dict[str, CMakeValue]) -> dict[str, CMakeValue]:
-    for name in _NUMERIC:
-        if name in options and options[name].value not in ("0", "1"):
-            raise fault(f"expected a literal 0 (or 1) for {name}, not `{options[name].value}`", name, "value")
+def _truths(options: dict[str, CMakeValue]) -> dict[str, CMakeValue]:
+    for name, option in options.items():
+        if name in _NUMERIC and option.value not in ("0", "1"):
+            raise fault(f"expected a literal 0 (or 1) for {name}, not `{option.value}`", name, "value")
+        if name.startswith(_SWITCHES) and option.value.upper() not in (*_TRUTH, "AUTO"):
+            raise fault(f"expected ON, OFF or auto for {name}, not `{option.value}`", name, "value")
     return options
 
 
@@ -181,7 +186,7 @@ class Build(_Part):
     """CMake's generator."""
     ccache: Ccache = Ccache()
     """The compiler cache."""
-    cmake: Annotated[dict[CMakeName, CMakeValue], AfterValidator(_numeric)] = {}
+    cmake: Annotated[dict[CMakeName, CMakeValue], AfterValidator(_truths)] = {}
     """CMake options: `NAME: value`, or `NAME: {value: ..., if_declared: true}`."""
     flags: dict[FlagName, FlagValue] = {}
     """Further build_wheel.py flags by their long spelling without dashes: `skip-stubs: true`."""

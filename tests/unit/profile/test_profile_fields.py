@@ -117,6 +117,8 @@ def test_typed_values_pass_as_they_are() -> None:
         ("build: {cmake: {CMAKE_BUILD_TYPE: Debug}}", 17, "use `build.type`"),
         ("build: {cmake: {ENABLE_MULTI_DEVICE: OFF}}", 38, "literal 0"),
         ("build: {cmake: {ENABLE_UCX: {value: ON}}}", 37, "literal 0"),
+        ("build: {cmake: {BUILD_DEEP_EP: maybe}}", 32, "ON, OFF or auto for BUILD_DEEP_EP, not `maybe`"),
+        ("build: {cmake: {ENABLE_NVSHMEM: {value: 2}}}", 41, "ON, OFF or auto for ENABLE_NVSHMEM"),
         ("build: {flags: {--skip-stubs: true}}", 17, "without dashes"),
         ("build: {flags: {job_count: 2}}", 17, "use `build.jobs`"),
         ("build: {flags: {job-count: 2}}", 17, "use `build.jobs`"),
