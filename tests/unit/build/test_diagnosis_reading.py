@@ -196,3 +196,9 @@ def test_the_size_of_a_block_changes_no_number(pieces: list[bytes], size: int) -
     longest = max(map(len, data.split(b"\n")))
     if longest < size:
         assert small == whole
+
+
+def test_an_indented_line_further_down_is_not_glued_to_a_message_of_cmakes() -> None:
+    log = b"CMake Error: the thing stopped\nTraceback\n  innocent\n    raise CalledProcessError(1,\nnot it\n"
+    found = diagnose_stream(io.BufferedReader(io.BytesIO(log)))  # type: ignore[arg-type]
+    assert found.first.sentence == "CMake stopped: the thing stopped"

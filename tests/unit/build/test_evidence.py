@@ -131,6 +131,16 @@ def test_a_crash_stays_a_crash_whatever_the_counter_says() -> None:
     assert both.first.id == "compiler-crashed" and [other.id for other in both.others] == ["out-of-memory"]
 
 
+def test_a_build_tool_that_ended_without_a_word_was_killed_for_memory_when_the_counter_rose() -> None:
+    gone = list(
+        enumerate(["Subprocess killed", "CMake Error: execution of make failed. Make command was: ninja all"], 1)
+    )
+    found = judge(SEEN, gone)
+    assert found.first.id == "out-of-memory" and [other.id for other in found.others] == ["build-tool-ended"]
+    found = judge(replace(SEEN, killed=0), gone)
+    assert found.first.sentence == "ninja ended without a word (killed?)." and "resume" in found.first.remedy
+
+
 def test_a_kill_that_the_log_is_silent_about_is_told() -> None:
     silent = [(1, "subprocess.CalledProcessError: Command 'cmake' returned non-zero exit status 1.")]
     assert judge(SEEN, silent).first.id == "out-of-memory"

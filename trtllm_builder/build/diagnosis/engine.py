@@ -14,7 +14,7 @@ from typing import BinaryIO
 from trtllm_builder.build.diagnosis.causes import SIGNATURES
 from trtllm_builder.build.diagnosis.model import NONE, UNKNOWN, Cause, Diagnosis, LogLine, Rank, Signature
 from trtllm_builder.build.diagnosis.packages import look_up
-from trtllm_builder.build.diagnosis.reading import HotLines, unpacked
+from trtllm_builder.build.diagnosis.reading import HotLines, continues, unpacked
 from trtllm_builder.build.diagnosis.verdict import weigh
 from trtllm_builder.build.evidence import Evidence
 
@@ -65,7 +65,9 @@ class _Scan:
     message_size: int = 0
 
     def line(self, number: int, text: str) -> None:
-        if self.message and (text.startswith("  ") or not text.strip()) and self.message_size < _MESSAGE:
+        # An indented line further down is no part of it: what stands between was not worth reading.
+        near = bool(self.message) and number - self.message[-1][0] <= 1
+        if near and continues(text) and self.message_size < _MESSAGE:
             self.message.append((number, text.strip()))
             self.message_size += len(text)
             return

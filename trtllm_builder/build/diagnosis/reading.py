@@ -65,6 +65,11 @@ def plain(data: bytes) -> str:
     return text
 
 
+def continues(text: str) -> bool:
+    """Whether a line that follows one of a message of CMake's belongs to it."""
+    return not text.strip() or text.startswith("  ")
+
+
 def unpacked(stream: BinaryIO) -> Readable:
     """The stream, decompressed when it begins like gzip, bzip2 or xz, and as UTF-8 when it is UTF-16 (PowerShell's
     redirection writes that). Raises ValueError for zstd."""
@@ -211,7 +216,7 @@ class HotLines:
                 self._message = 0
                 break
             text = plain(buffer[start:end].rstrip(b"\r").rpartition(b"\r")[2])
-            if text and not text.startswith("  "):
+            if not continues(text):
                 self._message = 0
                 break
             yield self._number, text

@@ -11,6 +11,7 @@ from trtllm_builder.units import format_size
 
 KILLED = "killed"
 OUT_OF_MEMORY = "out-of-memory"
+TOOL_ENDED = "build-tool-ended"
 DISK_FULL = "disk-full"
 
 
@@ -94,7 +95,7 @@ def _fitting(evidence: Evidence) -> str:
 
 def _beyond_the_log(causes: list[Cause], evidence: Evidence) -> list[Cause]:
     """Add what the log is silent about: a killed leader prints nothing, and a full disk can swallow the message."""
-    certain = bool(causes) and causes[0].rank >= Rank.PLAIN
+    certain = bool(causes) and causes[0].rank >= Rank.PLAIN and causes[0].id != TOOL_ENDED
     known = {cause.id for cause in causes}
     if evidence.killed and OUT_OF_MEMORY not in known and evidence.returncode != 0:
         silent = _with_evidence(Cause(KILLED, Rank.CAUSE, "", "", ()), evidence)

@@ -34,6 +34,19 @@ SIGNATURES = (
         explains=("python-error",),
     ),
     signature(
+        "build-tool-ended",
+        # CMake's words when the program it started did not exit by itself: what failed in a build is told otherwise.
+        ("Subprocess killed", r"^(?P<signal>Subprocess killed)$"),
+        ("execution of make failed", r"execution of make failed\. Make command was: (?:\S*/)?(?P<tool>[\w.-]+)"),
+        says=(
+            "{tool} ended without a word (killed?).",
+            "ninja or make ended without a word (killed?).",
+        ),
+        remedy="somebody, or a program that guards this machine, killed it, or memory was short (`dmesg` tells); "
+        "nothing is wrong with the build: the same command, or `trtllm-build resume`, goes on from there",
+        explains=("cmake-error",),
+    ),
+    signature(
         "prompt",
         ("EOFError", r"^EOFError: EOF when reading a line"),
         ("could not read Username", r"could not read Username for '(?P<subject>[^']+)'"),
