@@ -9,7 +9,9 @@ import, ``exec``, a file that is not Python) is told as unknown.
 from __future__ import annotations
 
 import ast
+import gc
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from trtllm_builder.upstream.audit.attributes import instance
@@ -30,6 +32,23 @@ _ONE_GPU = {"world_size": 1, "model_world_size": 1, "tp_size": 1, "gpus_per_node
 def audit(package: Package, facts: Facts | None = None) -> MpiAudit:
     """Follow every entry that the package has."""
     facts = facts or Facts()
+    with _without_collection():
+        return _audit(package, facts)
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Looking again and again for cycles among syntax trees, which have none, takes two fifths of the time."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _audit(package: Package, facts: Facts) -> MpiAudit:
     machine = Machine(package, facts)
     machine.execute = lambda body, frame: execute(machine, body, frame)
     seen: dict[Entry, _Seen] = {}
