@@ -28,7 +28,8 @@ from trtllm_builder.upstream.model import Probe
 
 _SHOWN = 3
 # For CUDA 12 some releases move comment signs in it, at every packaging.
-_REQUIREMENTS = "requirements.txt"
+REQUIREMENTS = "requirements.txt"
+MADE = ".made"
 
 
 def patches_key(request: Request) -> str:
@@ -57,7 +58,7 @@ def find_edits(workspace: Workspace, environ: Mapping[str, str], *, patched: boo
     # What a kill in the middle of patching left; the next patching takes it away.
     names -= {name for name in names if name.startswith(f"{STAGING}/")}
     if _is_rewritten(workspace):
-        names.discard(_REQUIREMENTS)
+        names.discard(REQUIREMENTS)
     return {name: now.get(name) or digest_of(workspace.source / name) for name in sorted(names)}
 
 
@@ -107,6 +108,16 @@ def is_patched(workspace: Workspace) -> bool:
     return _last(workspace) is not None
 
 
+def is_unaccounted(workspace: Workspace) -> bool:
+    """Whether patches were written in a checkout of which the journal says nothing: it was lost or damaged, or the
+    workspace was copied."""
+    if not workspace.originals.is_dir() or not any(workspace.originals.iterdir()) or is_patched(workspace):
+        return False
+    events = workspace.journal.events()
+    last = next((event for event in reversed(events) if event["event"] in ("patching", "unpatched")), None)
+    return last is None or last["event"] == "patching"
+
+
 def is_patched_otherwise(workspace: Workspace, key: str) -> bool:
     """Whether patches lie on the checkout that were made from other sets or for other options."""
     last = _last(workspace)
@@ -124,7 +135,7 @@ def take_back(workspace: Workspace) -> None:
         now = digest_of(path)
         if now == original:
             continue
-        if now != last["after"].get(name) and not (name == _REQUIREMENTS and _is_rewritten(workspace)):
+        if now != last["after"].get(name) and not (name == REQUIREMENTS and _is_rewritten(workspace)):
             raise PatchError(
                 "the file was patched and then edited by hand, and now it has to be patched differently",
                 where=Where(str(path)),
@@ -136,7 +147,7 @@ def take_back(workspace: Workspace) -> None:
         else:
             # The kept one stays: a kill may come between two files.
             fresh = workspace.originals / "fresh"
-            shutil.copy2(_kept(workspace, name), fresh)
+            shutil.copy2(original_of(workspace, name), fresh)
             fresh.replace(path)
     workspace.journal.append("unpatched", times={**_times(workspace), **times})
 
@@ -168,15 +179,17 @@ def _times(workspace: Workspace) -> dict[str, tuple[str, int]]:
     return {}
 
 
-def _kept(workspace: Workspace, name: str) -> Path:
+def original_of(workspace: Workspace, name: str) -> Path:
+    """Where a patched file is kept as it was before; with the suffix ``MADE`` when patches made it."""
     return workspace.originals / hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _keep(workspace: Workspace, change: Change) -> str:
-    if change.before is None:
-        return GONE
     workspace.originals.mkdir(exist_ok=True)
-    place = _kept(workspace, change.path)
+    place = original_of(workspace, change.path)
+    if change.before is None:
+        place.with_suffix(MADE).touch()
+        return GONE
     fresh = place.with_suffix(".new")
     shutil.copy2(workspace.source / change.path, fresh)
     with fresh.open("rb") as handle:
@@ -188,18 +201,19 @@ def _keep(workspace: Workspace, change: Change) -> str:
 def _is_rewritten(workspace: Workspace) -> bool:
     """Whether requirements.txt differs from what we left by comment signs alone, which upstream moves."""
     last = _last(workspace)
-    path = workspace.source / _REQUIREMENTS
+    path = workspace.source / REQUIREMENTS
     if not last or not last["uncommented"] or not path.is_file():
         return False
-    return bool(last["uncommented"] == _uncommented(path.read_bytes()))
+    return bool(last["uncommented"] == without_signs(path.read_bytes()))
 
 
 def _uncommented_after(workspace: Workspace, changes: Sequence[Change]) -> str:
-    planned = next((change.after for change in changes if change.path == _REQUIREMENTS), None)
-    path = workspace.source / _REQUIREMENTS
-    return _uncommented(path.read_bytes() if planned is None and path.is_file() else planned or b"")
+    planned = next((change.after for change in changes if change.path == REQUIREMENTS), None)
+    path = workspace.source / REQUIREMENTS
+    return without_signs(path.read_bytes() if planned is None and path.is_file() else planned or b"")
 
 
-def _uncommented(data: bytes) -> str:
+def without_signs(data: bytes) -> str:
+    """A digest of the lines but for the comment signs that upstream moves."""
     lines = data.splitlines()
     return hashlib.sha256(b"\n".join(line.removeprefix(b"# ") for line in lines)).hexdigest()

@@ -13,6 +13,7 @@ from trtllm_builder.build.edits import (
     find_edits,
     is_patched,
     is_patched_otherwise,
+    is_unaccounted,
     keep_times,
     note_patching,
     patches_key,
@@ -20,6 +21,7 @@ from trtllm_builder.build.edits import (
     told,
 )
 from trtllm_builder.build.journal import Json
+from trtllm_builder.build.lost import recover, settle
 from trtllm_builder.build.run import Run, named_digests
 from trtllm_builder.build.workspace import Workspace
 from trtllm_builder.data import data_dir
@@ -147,6 +149,8 @@ def fetch_inputs(run: Run) -> dict[str, object]:
 
 
 def fetch_lost(run: Run, result: Json) -> str:
+    if is_unaccounted(run.workspace):
+        return "the journal does not know the patches in it"
     wanted = (run.workspace.source / "scripts" / "build_wheel.py", run.workspace.git_config)
     return next((f"{path} is gone" for path in wanted if not path.is_file()), "")
 
@@ -154,7 +158,7 @@ def fetch_lost(run: Run, result: Json) -> str:
 def do_fetch(run: Run) -> Json:
     request = run.material.request
     if run.rebuild:
-        for directory in (run.workspace.build, run.workspace.source):
+        for directory in (run.workspace.originals, run.workspace.build, run.workspace.source):
             if directory.exists():
                 shutil.rmtree(directory)
     else:
@@ -183,6 +187,8 @@ def do_fetch(run: Run) -> Json:
 
 def _make_way(run: Run) -> None:
     """When another source is wanted, the old one goes: without our patches, and not when it was edited by hand."""
+    if is_unaccounted(run.workspace):
+        recover(run)
     before = run.journal.last_end("fetch")
     if before is None or before["inputs"] == named_digests(run, fetch_inputs(run)):
         return
@@ -290,6 +296,7 @@ def do_patch(run: Run) -> Json:
     if changes:
         write_all(workspace.source, changes)
         keep_times(workspace)
+    settle(run)
     run.log("patches").with_suffix(".diff").write_text(patches.diff, encoding="utf-8", errors="surrogateescape")
     return {
         "sets": [

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from trtllm_builder.build.edits import find_edits
+from trtllm_builder.build.gone import why_gone
 from trtllm_builder.build.journal import Journal, Json
 from trtllm_builder.build.left import as_asked, as_left
 from trtllm_builder.build.observer import Observer
@@ -51,10 +52,8 @@ def resume(entry: RunEntry, observer: Observer, environ: Mapping[str, str], *, j
             remedy=f"trtllm-build attach {entry.identifier} shows it, stop {entry.identifier} ends it",
         )
     if state.state == "gone":
-        raise UsageError(
-            f"nothing is left of run {entry.identifier} in {entry.workspace}",
-            remedy=f"trtllm-build --profile {entry.profile} starts another one",
-        )
+        what, remedy = why_gone(entry)
+        raise UsageError(what, remedy=remedy)
     asked = replace(Asked.from_json(entry.request), workspace=entry.workspace)
     request = make_request(asked if jobs is None else replace(asked, jobs=jobs), environ)
     journal = Workspace(entry.workspace).journal

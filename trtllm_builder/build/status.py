@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trtllm_builder.build.events import read_event, read_progress
+from trtllm_builder.build.gone import why_gone
 from trtllm_builder.build.logs import read_logs, start_of_last
 from trtllm_builder.build.measure import SessionMeter
 from trtllm_builder.build.progress import Progress
@@ -113,10 +114,8 @@ def ending(entry: RunEntry, state: RunState) -> BuilderError | None:
         pid = f"process {state.supervisor.pid}" if state.supervisor else "its process"
         return Interrupted(f"{told} died{_during(state)}: {pid} is gone without a word", signal=9, remedy=remedy)
     if state.state == "gone":
-        return HostError(
-            f"{told} is gone: {entry.workspace} was removed or made anew",
-            remedy=f"start again with trtllm-build --profile {entry.profile}",
-        )
+        what, remedy = why_gone(entry)
+        return HostError(what, remedy=remedy)
     return None
 
 
@@ -166,7 +165,8 @@ def _next(entry: RunEntry, state: RunState) -> tuple[str, ...]:
     elif state.resumable:
         words = ("resume", "logs")
     elif state.state == "gone":
-        return (f"trtllm-build --profile {entry.profile}",)
+        # What can be done depends on why, which its error says.
+        return ()
     else:
         words = ("logs",)
     return tuple(f"trtllm-build {word} {identifier}" for word in words)

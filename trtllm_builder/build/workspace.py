@@ -121,6 +121,11 @@ class Workspace:
         return self.root / "originals"
 
     @property
+    def aside(self) -> Path:
+        """Files of a checkout that no journal knew, by the run that found them."""
+        return self.root / "aside"
+
+    @property
     def configured_with(self) -> Path:
         """Says for which compilers the build directory was configured."""
         return self.root / "configured-with"

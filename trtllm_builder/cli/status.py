@@ -78,5 +78,6 @@ def _screen(found: Status) -> list[str]:
         lines += [f"  log: {error.log}"] if error.log else []
     if found.lines:
         lines += ["", f"last lines of {state.stage}:", *(f"  {line}" for line in found.lines)]
-    lines += ["", "next:", *(f"  {command}" for command in found.next)]
+    if found.next:
+        lines += ["", "next:", *(f"  {command}" for command in found.next)]
     return [redact(clean(line if len(line) <= _WIDEST else f"{line[:_WIDEST]}...")) for line in lines]
