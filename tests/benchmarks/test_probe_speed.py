@@ -1,4 +1,4 @@
-"""``probe`` and ``patches audit`` of a tree with 3,000 Python files of the size of upstream's: CPU seconds, peak memory.
+"""``probe`` and ``patches audit`` of 3,000 Python files of the size of upstream's: CPU seconds and peak memory.
 
 For the probe harder than upstream itself: all files are in the package, and importing it reaches every one. The audit
 reaches a third of them, as many as upstream's package has.
