@@ -14,7 +14,7 @@ from typing import BinaryIO
 from trtllm_builder.build.diagnosis.causes import SIGNATURES
 from trtllm_builder.build.diagnosis.model import NONE, UNKNOWN, Cause, Diagnosis, LogLine, Rank, Signature
 from trtllm_builder.build.diagnosis.packages import look_up
-from trtllm_builder.build.diagnosis.reading import HotLines, continues, unpacked
+from trtllm_builder.build.diagnosis.reading import HotLines, begins_message, continues, unpacked
 from trtllm_builder.build.diagnosis.verdict import weigh
 from trtllm_builder.build.evidence import Evidence
 
@@ -72,7 +72,7 @@ class _Scan:
             self.message_size += len(text)
             return
         self.close_message()
-        if text.startswith("CMake Error"):
+        if begins_message(text):
             self.message, self.message_size = [(number, text.strip())], 0
             return
         self._judge(number, text)
@@ -81,7 +81,8 @@ class _Scan:
         """CMake breaks its messages over lines, and quotes the output of compilers in them: a message is judged as one
         line, and line by line when that says nothing of its own."""
         message, self.message = [one for one in self.message if one[1]], []
-        if not message:
+        # A warning is no proof of anything, whatever it quotes.
+        if not message or not message[0][1].startswith("CMake Error"):
             return
         offsets, size = [], 0
         for _, text in message:

@@ -35,6 +35,7 @@ class Signature:
     ``says`` and ``remedy`` are templates, of which the first counts whose names are all captured. ``explains`` are
     causes that are consequences of this one when both are found. ``parts`` says that the subject is looked up among
     the known packages (see ``packages``). ``host`` means that the machine is not fit, rather than the build wrong.
+    ``settled``: it belongs to what goes before compiling, so when a compiler fails later it was got over (tried again, answered, or not needed).
     """
 
     id: str
@@ -45,6 +46,7 @@ class Signature:
     explains: frozenset[str] = frozenset()
     parts: bool = False
     host: bool = False
+    settled: bool = False
 
 
 def signature(
@@ -56,6 +58,7 @@ def signature(
     explains: tuple[str, ...] = (),
     parts: bool = False,
     host: bool = False,
+    settled: bool = False,
 ) -> Signature:
     """A pattern is a text to be found as it stands, or such a text and a regular expression for the line it is in."""
     return Signature(
@@ -70,6 +73,7 @@ def signature(
         explains=frozenset(explains),
         parts=parts,
         host=host,
+        settled=settled,
     )
 
 

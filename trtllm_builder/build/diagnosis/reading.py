@@ -29,12 +29,17 @@ WORDS = (
     *(b"undefined", b"exhausted", b"read-only", b"busy", b"quota", b"skew", b"mismatch", b"git-lfs", b"truncated"),
     *(b"too ", b"out of mem", b"unavailable", b"segmentation", b"bad_alloc", b"wrote only", b"unexpected", b"required"),
     b"build files have been",
+    # Questions that wait for an answer.
+    *(b"name for '", b"password", b"passphrase", b"[y/n", b"(yes/no", b"geographic"),
 )
 # In the commands of a verbose log these are flags and say nothing.
 _FLAGS = (b"-werror", b"no-error", b"--fatal-warnings")
 # After so many lines with such words, only those that differ from all others by more than digits are looked at.
 _ENOUGH = 20_000
 _DIGITS = b"0123456789"
+# The one message of CMake's that is not indented: variables that are NOTFOUND, each on a line (recorded
+# with CMake 3.25).
+_NOT_INDENTED = re.compile(r"Please set them or make sure they are set|[A-Za-z]\w*_\w+(?: \(ADVANCED\))?\Z")
 # What other programs put before each line: Docker, GitHub, Jenkins, Kubernetes (RFC 3339 times), BuildKit, journald.
 _STAMP = re.compile(
     r"(?:[^\t\n]{1,80}\t[^\t\n]{1,80}\t)?\ufeff?"
@@ -67,7 +72,11 @@ def plain(data: bytes) -> str:
 
 def continues(text: str) -> bool:
     """Whether a line that follows one of a message of CMake's belongs to it."""
-    return not text.strip() or text.startswith("  ")
+    return not text.strip() or text.startswith("  ") or _NOT_INDENTED.match(text) is not None
+
+
+def begins_message(text: str) -> bool:
+    return text.startswith(("CMake Error", "CMake Warning", "CMake Deprecation Warning"))
 
 
 def unpacked(stream: BinaryIO) -> Readable:
@@ -190,7 +199,7 @@ class HotLines:
                     continue
                 text = plain(piece)
                 yield self._number, text
-                if text.startswith("CMake Error"):
+                if begins_message(text):
                     self._message = _MESSAGE_LINES
             if self._message and buffer[end : end + 1] == b"\n":
                 self._number += 1

@@ -146,10 +146,15 @@ SIGNATURES = (
         ),
         (
             "NOTFOUND",
-            r"are used in this project, but they are set to NOTFOUND.*?: (?P<subject>\w+?)(?:_LIB\w*|_INCLUDE\w*)?\b",
+            r"are used in this project, but they are set to NOTFOUND.*?: "
+            r"(?P<variable>(?P<subject>\w+?)(?:_LIB\w*|_INCLUDE\w*)?)\b",
         ),
         ("library not found", r"(?P<subject>NUMA|numa|NCCL|nccl|MPI|UCX|mlx5) library not found"),
-        says="CMake does not find {subject}.",
+        says=(
+            "CMake does not find {subject} ({part}): {variable} is NOTFOUND.",
+            "CMake does not find {subject}: {variable} is NOTFOUND.",
+            "CMake does not find {subject}.",
+        ),
         remedy=(
             "{advice}",
             "install its development package, or name its directory with {subject}_ROOT (build.environment)",

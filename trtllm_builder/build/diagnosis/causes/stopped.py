@@ -47,22 +47,48 @@ SIGNATURES = (
         explains=("cmake-error",),
     ),
     signature(
+        "prompt-of-apt",
+        ("[Y/n]", r"Do you want to continue\? \[Y/n\] ?(?:Abort\.)?$"),
+        ("Geographic area:", r"^Geographic area: ?$"),
+        says="apt asked a question, and nobody was there to answer.",
+        remedy="give it the answers beforehand: `DEBIAN_FRONTEND=noninteractive apt-get install -y ...` (in a "
+        "Dockerfile: ENV DEBIAN_FRONTEND=noninteractive)",
+        settled=True,
+    ),
+    signature(
+        "prompt-of-ssh",
+        ("(yes/no", r"Are you sure you want to continue connecting \(yes/no(?:/\[fingerprint\])?\)\? ?$"),
+        ("assphrase for key", r"Enter passphrase for key '?(?P<subject>[^':]+)'?: ?$"),
+        says=(
+            "ssh asked for the passphrase of {subject}, and nobody was there to answer.",
+            "ssh asked whether to trust a server, and nobody was there to answer.",
+        ),
+        remedy="fetch by https:// instead of git@ or ssh://, or prepare ssh: `ssh-keyscan HOST >> ~/.ssh/known_hosts`, "
+        "and an agent that holds the key",
+        settled=True,
+    ),
+    signature(
         "prompt",
         ("EOFError", r"^EOFError: EOF when reading a line"),
         ("could not read Username", r"could not read Username for '(?P<subject>[^']+)'"),
         ("could not read Password", r"could not read Password for '(?P<subject>[^']+)'"),
+        ("Username for", r"^Username for '(?P<subject>[^']+)': ?$"),
+        ("Password for", r"^Password for '(?P<subject>[^']+)': ?$"),
+        ("assword", r"^\[sudo\] password for \S+: ?$"),
         ("terminal is required", r"sudo: a terminal is required"),
         says=(
             "git asked for a name and password for {subject}, and nobody was there to answer: the repository is "
-            "private, "
-            "or it does not exist.",
+            "private, or it does not exist.",
             "It asked a question, and nobody was there to answer.",
         ),
         remedy=(
-            "check the URL ({subject}); for a private repository give https://USER:TOKEN@..., or ssh",
-            "in an NVIDIA PyTorch container upstream's script asks when the venv has another PyTorch: unset "
-            "NVIDIA_PYTORCH_VERSION (our own builds do), or install into the container's Python with --no-venv",
+            "check the URL ({subject}); a private repository wants ssh, or credentials beforehand (git's "
+            "credential.helper, or https://USER:TOKEN@...); GIT_TERMINAL_PROMPT=0 makes git fail instead of asking",
+            "run it where it need not ask (sudo: as root); in an NVIDIA PyTorch container upstream's script asks when "
+            "the venv has another PyTorch: unset NVIDIA_PYTORCH_VERSION (our own builds do), or install into the "
+            "container's Python with --no-venv",
         ),
         explains=("python-error", "download-failed"),
+        settled=True,
     ),
 )
