@@ -19,6 +19,7 @@ from trtllm_builder.upstream.generated import generated_trees
 _CACHE_LINE = re.compile(r'#.*|//.*|("[^"]+"|[^":=#/][^":=]*):[A-Z]+=.*|\s*')
 # Among the last that CMake writes, for every cache that took a whole run.
 _CACHE_NEEDS = ("CMAKE_GENERATOR:INTERNAL=", "CMAKE_HOME_DIRECTORY:INTERNAL=")
+_HOME = re.compile(r"^CMAKE_HOME_DIRECTORY:INTERNAL=(/.*)$", re.MULTILINE)
 _CONFIGURED_IN = re.compile(r"\d+\.\d+.*")
 # What ninja has made, and of what (kFileSignature in its build_log.cc and deps_log.cc). A tail that was cut ninja puts
 # right by itself; with another beginning CMake cannot end configuring, since it has ninja tidy them up.
@@ -33,6 +34,12 @@ def distrust(run: Run) -> None:
     _distrust_generated(run)
     _distrust_toolchain(run)
     build = run.workspace.build
+    if (place := moved_from(build, run.workspace.source)) is not None:
+        run.observer.note(
+            f"{build} was configured for {place}, from where the workspace was moved: it is made anew, and the compile "
+            "cache serves what was compiled"
+        )
+        shutil.rmtree(build)
     if is_cache_broken(build):
         run.observer.note("CMakeCache.txt was cut short; CMake starts without it, and what is compiled stays")
     if is_cache_broken(build) or is_half_configured(build):
@@ -74,6 +81,18 @@ def _distrust_toolchain(run: Run) -> None:
     if run.workspace.build.exists() and not (marker.is_file() and marker.read_text() == tools):
         shutil.rmtree(run.workspace.build)
     marker.write_text(tools)
+
+
+def moved_from(build: Path, source: Path) -> str | None:
+    """The checkout that CMake was told of, when it is another than ``source``: it compiles in no other place."""
+    try:
+        text = (build / "CMakeCache.txt").read_text("utf-8", errors="replace")
+    except FileNotFoundError:
+        return None
+    found = _HOME.search(text)
+    if found is None or Path(found[1]).resolve().is_relative_to(source.resolve()):
+        return None
+    return found[1]
 
 
 def is_cache_broken(build: Path) -> bool:

@@ -99,6 +99,9 @@ def build(request: Request, observer: Observer, *, rebuild: bool = False, run_id
         with told_as_sentences("the workspace"), workspace.locked() as lock:
             before = workspace.journal.last_run()
             _refuse_another_python(before, plan, rebuild)
+            place = before["plan"]["workspace"]["value"] if before else plan.workspace.value
+            if place != plan.workspace.value:
+                told.note(f"the workspace was moved here from {place}: what has its path in it is made again")
             if run_id is None and not rebuild:
                 run_id = _to_go_on_with(workspace.journal, plan)
                 if run_id is not None:

@@ -71,8 +71,9 @@ def tools_inputs(run: Run) -> dict[str, object]:
 
 
 def tools_lost(run: Run, result: Json) -> str:
-    wanted = (*result["paths"].values(), str(run.workspace.venv / "complete"))
-    return next((f"{path} is gone" for path in wanted if not Path(path).exists()), "")
+    marker = run.workspace.venv / "complete"
+    gone = next((f"{path} is gone" for path in (*result["paths"].values(), str(marker)) if not Path(path).exists()), "")
+    return gone or ("" if marker.read_text() == _venv_is_for(run) else f"{marker.parent} is not for this place")
 
 
 def do_tools(run: Run) -> Json:
@@ -117,7 +118,7 @@ def _make_venv(run: Run) -> None:
     """The venv that upstream's script runs in and installs its requirements into. Complete when its marker says so."""
     venv, interpreter = run.workspace.venv, run.plan.python.value
     marker = venv / "complete"
-    made_from = f"{interpreter} {run.plan.python_version}\n"
+    made_from = _venv_is_for(run)
     if marker.is_file() and marker.read_text() == made_from:
         return
     if venv.exists():
@@ -137,6 +138,11 @@ def _make_venv(run: Run) -> None:
             else f"install venv for Python {run.plan.python_version}, or name another Python in the profile",
         )
     marker.write_text(made_from)
+
+
+def _venv_is_for(run: Run) -> str:
+    """A venv has its own path in every script, so that it cannot be moved."""
+    return f"{run.plan.python.value} {run.plan.python_version}\n{run.workspace.venv.resolve()}\n"
 
 
 def fetch_inputs(run: Run) -> dict[str, object]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from trtllm_builder.build.gone import why_gone
 from trtllm_builder.build.journal import Json
 from trtllm_builder.build.registry import RunEntry
 from trtllm_builder.build.run import Run
@@ -67,13 +68,13 @@ def read_world(entry: RunEntry, environ: Mapping[str, str]) -> World:
         )
     events = Workspace(entry.workspace).journal.events()
     found = [event for event in events if event["event"] == "environment" and event.get("run") == entry.identifier]
-    if state.state == "gone" or not found:
+    if state.state == "gone":
+        what, remedy = why_gone(entry)
+        raise UsageError(what, remedy=remedy)
+    if not found:
         raise UsageError(
-            f"run {entry.identifier} has no environment: "
-            + ("its workspace is gone" if state.state == "gone" else "it stopped before tools and source were there"),
-            remedy=f"trtllm-build --profile {entry.profile} starts another run"
-            if state.state == "gone"
-            else f"trtllm-build resume {entry.identifier} goes on with it",
+            f"run {entry.identifier} has no environment: it stopped before tools and source were there",
+            remedy=f"trtllm-build resume {entry.identifier} goes on with it",
         )
     noted = found[-1]
     host = {setting.name: setting.value for setting in from_host(environ)}

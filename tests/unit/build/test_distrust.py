@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from trtllm_builder.build.distrust import broken_binaries, forget_configuration, is_cache_broken, is_half_configured
+from trtllm_builder.build.distrust import (
+    broken_binaries,
+    forget_configuration,
+    is_cache_broken,
+    is_half_configured,
+    moved_from,
+)
 
 CACHE = """\
 # This is the CMakeCache file.
@@ -52,6 +58,19 @@ def test_a_directory_is_configured_when_cache_and_rules_are_there(tmp_path: Path
     assert not is_half_configured(tmp_path)
     (tmp_path / "CMakeCache.txt").unlink()
     assert is_half_configured(tmp_path)
+
+
+def test_a_build_directory_knows_where_its_checkout_was(tmp_path: Path) -> None:
+    source = tmp_path / "w/source"
+    assert moved_from(tmp_path, source) is None
+    (tmp_path / "CMakeCache.txt").write_text(CACHE)
+    assert moved_from(tmp_path, source) == "/w/source/cpp" and moved_from(tmp_path, Path("/w/source")) is None
+    (tmp_path / "w").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "w")
+    (tmp_path / "CMakeCache.txt").write_text(CACHE.replace("/w/source", str(tmp_path / "link/source")))
+    assert moved_from(tmp_path, source) is None
+    (tmp_path / "CMakeCache.txt").write_text("CMAKE_HOME_DIRECTORY:INTE")
+    assert moved_from(tmp_path, source) is None
 
 
 def test_objects_stay_when_the_configuration_goes(tmp_path: Path) -> None:
