@@ -70,6 +70,31 @@ def test_an_earlier_attempt_that_ended_and_was_configured_again_does_not_lead() 
     assert judge(sub + earlier + KILLED).first.id == "download-failed"
 
 
+def test_what_was_got_over_before_compiling_does_not_lead_over_what_stopped_the_build() -> None:
+    download = (
+        "fatal: unable to access 'https://github.com/google/googletest.git/': Could not resolve host: github.com\n"
+    )
+    retried = "Cloning from the mirror\nSubmodule path 'x': checked out 'abc'\n"
+    refused = "b.cpp:3:1: error: unknown type name 'foo'\n"
+    failed = "FAILED: cpp/CMakeFiles/k.dir/b.cpp.o\n"
+    for log in (
+        download + retried + refused + TRACEBACK,
+        download + retried + failed + refused + TRACEBACK,
+        download + "-- Build files have been written to: /b\n[1/9] Building\n" + failed + refused,
+    ):
+        found = judge(log)
+        assert found.first.id == "compile-error" and [one.id for one in found.others] == ["download-failed"]
+    assert judge(download + retried + KILLED + TRACEBACK).first.id == "killed"
+    # One that ended the configuring was not got over, and what is missing for its lack is its consequence.
+    assert judge(download + "-- Configuring incomplete\n" + refused).first.id == "download-failed"
+    missing = "a.cpp:1:10: fatal error: cutlass/cutlass.h: No such file or directory\n"
+    assert judge(download + failed + missing).first.id == "download-failed"
+    # Nor was one that a step of the build itself made.
+    step = "FAILED: [code=1] ucx-prefix/src/ucx-stamp/ucx-download\n"
+    assert judge(step + download + failed + refused).first.id == "download-failed"
+    assert judge("sh: 1: nvidia-smi: not found\n" + failed + refused).first.id == "compile-error"
+
+
 def test_the_same_failure_of_a_later_attempt_is_counted_anew() -> None:
     text = KILLED + TRACEBACK + "-- Build files have been written to: /b\n" + KILLED
     found = judge(text)

@@ -34,8 +34,9 @@ class Signature:
 
     ``says`` and ``remedy`` are templates, of which the first counts whose names are all captured. ``explains`` are
     causes that are consequences of this one when both are found. ``parts`` says that the subject is looked up among
-    the known packages (see ``packages``). ``host`` means that the machine is not fit, rather than the build wrong.
-    ``settled``: it belongs to what goes before compiling, so when a compiler fails later it was got over (tried again, answered, or not needed).
+    the known packages (see ``packages``). ``host`` means that the machine is not fit, rather than the build
+    wrong. ``settled``: it belongs to what goes before compiling, so when a compiler fails later it was got over (tried
+    again, answered, or not needed).
     """
 
     id: str

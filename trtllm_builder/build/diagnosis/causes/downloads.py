@@ -38,6 +38,7 @@ SIGNATURES = (
         remedy="a proxy or mirror answered with something else, or the download broke off: try again, then "
         "another mirror",
         explains=("download-failed", "cmake-error", "pip-error"),
+        settled=True,
     ),
     signature(
         "pip-download",
@@ -67,6 +68,7 @@ SIGNATURES = (
         "sets one); behind "
         "a proxy that opens TLS, PIP_CERT or SSL_CERT_FILE names its certificate",
         explains=("pip-error", "no-matching-package", "python-error"),
+        settled=True,
     ),
     signature(
         "conan",
@@ -81,6 +83,7 @@ SIGNATURES = (
         "but a local recipe "
         "(`--no-remote`): take a later release, or a proxy (https_proxy)",
         explains=("cmake-error", "pip-error", "python-error"),
+        settled=True,
     ),
     signature(
         "download-failed",
@@ -144,5 +147,6 @@ SIGNATURES = (
         ),
         remedy=_MIRROR + _OFF,
         explains=("cmake-error", "package-not-found", "python-error", "archive-damaged", "header-missing", "pip-error"),
+        settled=True,
     ),
 )

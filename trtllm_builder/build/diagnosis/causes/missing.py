@@ -134,6 +134,7 @@ SIGNATURES = (
         "ninja-build, Unix Makefiles are of make), or let our "
         "own build bring its tools",
         explains=("python-error", "cmake-error"),
+        settled=True,
     ),
     signature(
         "package-not-found",

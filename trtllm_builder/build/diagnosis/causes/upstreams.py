@@ -103,6 +103,7 @@ SIGNATURES = (
             "The Git LFS server refuses: a quota is used up.",
         ),
         remedy="name a mirror set in source.mirrors of the profile, or try again later",
+        explains=("lfs-pointer", "not-an-archive"),
     ),
     signature(
         "not-an-archive",
