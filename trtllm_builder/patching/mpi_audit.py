@@ -6,8 +6,8 @@ Whether a set closes a place is not claimed by the set: the audit is made again 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,17 +37,36 @@ def audit_tree(tree: Path, sets: Sequence[PatchSet], facts: Mapping[str, str], m
         return found
     after: dict[str, MpiAudit] = {}
     notes = []
-    for one in sets:
-        try:
-            changes = check([one], tree, facts).changes
-        except BuilderError as error:
-            notes.append(f"the patch set {one.name} does not fit here: {error.what}")
-            continue
-        changed = {change.path: change.after for change in changes if change.path.endswith(".py")}
-        if any(path.startswith(f"{PACKAGE}/") for path in changed):
-            after[one.name] = audit(Package.of_tree(files, changed), assumed)
+    with _patchable(files) as root:
+        for one in sets:
+            try:
+                changes = check([one], root, facts).changes
+            except BuilderError as error:
+                notes.append(f"the patch set {one.name} does not fit here: {error.what}")
+                continue
+            changed = {change.path: change.after for change in changes if change.path.endswith(".py")}
+            if any(path.startswith(f"{PACKAGE}/") for path in changed):
+                after[one.name] = audit(Package.of_tree(files, changed), assumed)
     closed = with_closings(found, after)
     return replace(closed, notes=(*closed.notes, *notes))
+
+
+@contextmanager
+def _patchable(files: Tree) -> Iterator[Path]:
+    """The tree itself when it is a checkout; of an installed package a copy of its Python with a requirements.txt,
+    which sets want to take mpi4py out of."""
+    if (files.root / "requirements.txt").exists():
+        yield files.root
+        return
+    with tempfile.TemporaryDirectory(prefix="audit-") as directory:
+        root = Path(directory)
+        for name, _size in files.files(PACKAGE):
+            data = files.read(name) if name.endswith(".py") else None
+            if data is not None:
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                (root / name).write_bytes(data)
+        (root / "requirements.txt").write_text("mpi4py\ntorch\n")
+        yield root
 
 
 def audit_wheel(wheel: Path, sets: Sequence[PatchSet], multi_device: bool | None) -> MpiAudit:
@@ -68,6 +87,8 @@ def audit_wheel(wheel: Path, sets: Sequence[PatchSet], multi_device: bool | None
         )  # fmt: skip
     except (WheelError, OSError) as error:
         raise UsageError(f"{wheel} cannot be read as a wheel: {error}", remedy="give a .whl file") from error
+    if f"{PACKAGE}/__init__.py" not in read.texts:
+        raise UsageError(f"{wheel} has no {PACKAGE}/__init__.py", remedy="give a wheel of TensorRT-LLM")
     with tempfile.TemporaryDirectory(prefix="audit-") as directory:
         root = Path(directory)
         for name, text in read.texts.items():
@@ -75,6 +96,4 @@ def audit_wheel(wheel: Path, sets: Sequence[PatchSet], multi_device: bool | None
             if name.startswith(f"{PACKAGE}/") and ".." not in path.parts:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, encoding="utf-8", errors="surrogateescape")
-        # A wheel has no such file, and the set wants to take mpi4py out of it.
-        (root / "requirements.txt").write_text("mpi4py\ntorch\n")
         return audit_tree(root, sets, {}, bool(linked) if multi_device is None else multi_device)

@@ -83,6 +83,17 @@ def test_a_way_that_no_set_closes_ends_with_5(patched: Path) -> None:
     assert "NOT closed by a shipped set" in result.stdout
 
 
+def test_an_installed_package_and_a_wheel_without_one(tmp_path: Path) -> None:
+    site = tmp_path / "site-packages"
+    for file in CANARY.glob("tensorrt_llm/**/*.py"):
+        (site / file.relative_to(CANARY)).parent.mkdir(parents=True, exist_ok=True)
+        (site / file.relative_to(CANARY)).write_bytes(file.read_bytes())
+    assert "closed by single-device" in audit(site)
+    empty = wheel_of(tmp_path, tmp_path / "tensorrt_llm-1-py3-none-any.whl")
+    with pytest.raises(UsageError, match=r"py3-none-any\.whl has no tensorrt_llm"):
+        audit(empty)
+
+
 def test_for_many_devices_mpi_is_meant_and_nothing_is_said_of_patches() -> None:
     result = CliRunner().invoke(app, ["audit", str(CANARY), "--multi-device"])
     assert "touches MPI" in result.stdout
