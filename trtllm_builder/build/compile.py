@@ -7,7 +7,7 @@ from pathlib import Path
 
 from trtllm_builder.build.diagnosis.show import build_failure
 from trtllm_builder.build.disk_watch import DiskWatch
-from trtllm_builder.build.distrust import distrust
+from trtllm_builder.build.distrust import distrust, is_unconfigured
 from trtllm_builder.build.edits import find_edits, told
 from trtllm_builder.build.evidence import Jobs, gather, snapshot
 from trtllm_builder.build.gauges import Gauges
@@ -52,6 +52,8 @@ def compile_inputs(run: Run) -> dict[str, object]:
 
 
 def compile_lost(run: Run, result: Json) -> str:
+    if is_unconfigured(run.workspace.build):
+        return f"the configuration in {run.workspace.build} is damaged"
     return file_lost(Path(result["wheel"]), result["sha256"])
 
 

@@ -105,6 +105,14 @@ def is_cache_broken(build: Path) -> bool:
     return not whole or not all(needed in text for needed in _CACHE_NEEDS)
 
 
+def is_unconfigured(build: Path) -> bool:
+    """Whether a build directory that has something in it can no longer be built in as it is."""
+    if not build.is_dir() or not any(build.iterdir()):
+        return False
+    rules = any((build / name).is_file() for name in ("build.ninja", "Makefile"))
+    return is_cache_broken(build) or not rules or not (build / "CMakeCache.txt").is_file()
+
+
 def is_half_configured(build: Path) -> bool:
     """Whether CMake never came to its end there, or a compiler was killed while CMake tried it.
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from trtllm_builder.build.distrust import is_unconfigured
 from trtllm_builder.build.edits import find_edits
 from trtllm_builder.build.gone import why_gone
 from trtllm_builder.build.journal import Journal, Json
 from trtllm_builder.build.left import as_asked, as_left
 from trtllm_builder.build.observer import Observer
 from trtllm_builder.build.pipeline import Finished, build
-from trtllm_builder.build.registry import RunEntry, find, read_registry
+from trtllm_builder.build.registry import RunEntry, find, read_registry, register
 from trtllm_builder.build.state import run_state, run_states
 from trtllm_builder.build.status import finished
 from trtllm_builder.build.workspace import Workspace
@@ -59,6 +61,9 @@ def resume(entry: RunEntry, observer: Observer, environ: Mapping[str, str], *, j
     journal = Workspace(entry.workspace).journal
     changed = _changed_since(entry, request, journal)
     if changed is None:
+        with suppress(OSError):
+            # The user's list of runs may have lost it.
+            register(entry, environ)
         return replace(finished(state), kept=True, seconds=time.monotonic() - started)
     if changed:
         observer.note(f"run {entry.identifier} was finished; changed since: {', '.join(changed)}")
@@ -77,7 +82,13 @@ def _changed_since(entry: RunEntry, request: Request, journal: Journal) -> list[
         return []
     edits = find_edits(Workspace(entry.workspace), request.environ)
     now = {**as_asked(request), **as_left(record, edits)}
-    return [name for name in {**left, **now} if left.get(name) != now.get(name)] or None
+    changed = [name for name in {**left, **now} if left.get(name) != now.get(name)]
+    if is_unconfigured(Workspace(entry.workspace).build):
+        changed.append("the build directory's configuration")
+    was = (journal.last_run() or {}).get("plan", {}).get("workspace", {}).get("value")
+    if was != str(entry.workspace):
+        changed.append("the place of the workspace")
+    return changed or None
 
 
 def _of_workspace(run: str | None, workspace: Path) -> RunEntry:

@@ -7,16 +7,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from trtllm_builder.build.distrust import forget_configuration, is_unconfigured
 from trtllm_builder.build.journal import Json
 from trtllm_builder.build.progress import Progress
 from trtllm_builder.build.run import told_as_sentences
 from trtllm_builder.build.signals import interruptible
+from trtllm_builder.build.state import run_state
 from trtllm_builder.build.supervisor import supervise
 from trtllm_builder.build.world import World
 from trtllm_builder.errors import BuildError, UsageError
 from trtllm_builder.process import run as run_process
 
 _SHOWN = 5
+# Made by every generator or by CTest and CPack (its book, "Reserved target names": manual cmake-policies(7), CMP0037).
+_UTILITIES = frozenset(
+    (
+        "clean", "help", "depend", "edit_cache", "rebuild_cache", "list_install_components", "local", "strip",
+        "install", "package", "package_source", "test", "build.ninja", "uninstall", "distclean",
+    )
+)  # fmt: skip
 _LAST_LINES = 6
 
 
@@ -47,11 +56,7 @@ def retarget(world: World, targets: Sequence[str], *, jobs: int | None, on_line:
     """
     workspace = world.workspace
     build = workspace.build
-    if not (build / "CMakeCache.txt").is_file():
-        raise UsageError(
-            f"nothing is configured in {build}",
-            remedy=f"trtllm-build resume {world.entry.identifier} goes on to where it is",
-        )
+    _check_configured(world)
     log = workspace.logs / world.entry.identifier / "retarget.log"
     steps = 0
 
@@ -84,13 +89,38 @@ def retarget(world: World, targets: Sequence[str], *, jobs: int | None, on_line:
     return Rebuilt(tuple(wanted), steps, outcome.seconds, log)
 
 
+def _check_configured(world: World) -> None:
+    workspace, run = world.workspace, world.entry.identifier
+    if not (workspace.build.is_dir() and any(workspace.build.iterdir())) and _is_finished(world):
+        raise UsageError(
+            f"nothing is configured in {workspace.build}: it was removed after the build",
+            remedy=f"trtllm-build --profile {world.entry.profile} --workspace {workspace.root} --rebuild builds again",
+        )
+    if not (workspace.build / "CMakeCache.txt").is_file() or is_unconfigured(workspace.build):
+        damaged = (workspace.build / "CMakeCache.txt").is_file()
+        what = "the configuration in {} is damaged" if damaged else "nothing is configured in {}"
+        raise UsageError(
+            what.format(workspace.build),
+            remedy=f"trtllm-build resume {run} configures it again; what is compiled stays",
+        )
+
+
+def _is_finished(world: World) -> bool:
+    return run_state(world.entry).state == "done"
+
+
 def _known(world: World, targets: Sequence[str]) -> list[str]:
     """The targets in the build tool's words. Raises UsageError for those that are not there."""
     shown = run_process(
         ["cmake", "--build", world.workspace.build, "--target", "help"], env=world.environment, timeout=120
     )
     if not shown.ok:
-        raise BuildError(f"the build directory cannot tell its targets: {shown.last_line}", remedy="run resume first")
+        # Without its cache the compile stage is not taken for done, so that resume mends it.
+        forget_configuration(world.workspace.build)
+        raise BuildError(
+            f"the build directory cannot tell its targets: {shown.last_line}",
+            remedy=f"trtllm-build resume {world.entry.identifier} configures it again; what is compiled stays",
+        )
     # ninja says "name: rule", make "... name".
     names = {line.removeprefix("... ").rpartition(": ")[0] or line.removeprefix("... ").split(" ")[0]
              for line in shown.stdout.splitlines() if ": " in line or line.startswith("... ")}  # fmt: skip
@@ -98,6 +128,12 @@ def _known(world: World, targets: Sequence[str]) -> list[str]:
     wanted = []
     for target in targets:
         source = world.workspace.source / target
+        if target.rpartition("/")[2] in _UTILITIES:
+            raise UsageError(
+                f"{target!r} compiles nothing: it is one of CMake's own targets, some of which delete or install",
+                remedy=f"give a library, an object or a source file; trtllm-build --profile {world.entry.profile} "
+                "--rebuild begins anew",
+            )
         if target in names:
             wanted.append(target)
         elif ninja and source.is_file():
