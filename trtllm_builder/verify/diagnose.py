@@ -201,6 +201,15 @@ def diagnose_deadline(phase: str, *, seconds: float) -> Diagnosis:
     )
 
 
+def diagnose_parent_killed(phase: str, signal: int) -> Diagnosis:
+    """The process that started it was ended by ``signal`` while it ran."""
+    return Diagnosis(
+        "killed-parent",
+        f"The wheel killed its parent process {_WHEN.get(phase, 'in ' + phase)}: signal {signal}.",
+        "Look for os.kill, os.killpg and os.getppid in the wheel's code: it would end whatever program imports it.",
+    )
+
+
 def diagnose_flood(phase: str, *, limit: int) -> Diagnosis:
     """It wrote more than ``limit`` bytes and was ended."""
     return Diagnosis(

@@ -20,6 +20,7 @@ from trtllm_builder.verify.diagnose import (
     diagnose_failure,
     diagnose_flood,
     diagnose_hang,
+    diagnose_parent_killed,
 )
 from trtllm_builder.verify.progress import Progress, read_progress
 from trtllm_builder.verify.shown import STACK_LIMIT, shown, tail
@@ -71,7 +72,7 @@ def exercise(
     with adopting():
         others = children(os.getpid())
         child = subprocess.Popen(
-            # Our own interpreter shuts the door, then becomes the wheel's.
+            # Our own interpreter shuts the door, and stands between us and the wheel.
             [sys.executable, "-I", "-S", _RESTRICT, place / "task.json",
              python, "-I", "-u", "-X", "faulthandler", _CHILD, place / "task.json"],
             env={**environ, "TRTLLM_BUILDER_SMOKE_STACKS": str(place / "stacks")},
@@ -98,14 +99,17 @@ def exercise(
             )
             if ending == "exited":
                 left = tree.left_after(_FAREWELL)
-            elif ending != "flood":
+            # Before a signal for its stacks wakes it from what it waits in.
+            told = read_progress(said.text)
+            if ending in ("hang", "deadline"):
                 stack, mapped = stacks(tree, place / "stacks"), mapped_libraries(tree)
         finally:
             tree.end()
             child.wait()
     output.finish()
     said.finish()
-    told = read_progress(said.text)
+    if ending == "exited":
+        told = read_progress(said.text)
     text = shown(output.text, place)
     reached = Smoke(
         modules=tuple(modules),
@@ -130,7 +134,10 @@ def exercise(
         return replace(reached, outcome="deadline", diagnosis=diagnose_deadline(reached.phase, seconds=deadline))
     if ending == "flood":
         return replace(reached, outcome="failed", diagnosis=diagnose_flood(reached.phase, limit=_FLOOD))
-    return _exited(reached, told, text, child.returncode, place)
+    if child.returncode < 0:  # the process between us and the tested one was to end after it, by itself
+        return replace(reached, outcome="failed", diagnosis=diagnose_parent_killed(reached.phase, -child.returncode))
+    status = child.returncode or told.status or 0
+    return _exited(reached, told, text, status, place)
 
 
 def _find_gpu(

@@ -17,7 +17,10 @@ _PHASES = ("import", "answer", "launch", "exit")
 
 @dataclass(frozen=True)
 class Progress:
-    """``phase`` is the last one entered, ``traceback`` the first error's; times in seconds. None was not told."""
+    """``phase`` is the last one entered, ``traceback`` the first error's; times in seconds. None was not told.
+
+    ``status``: the exit status of the tested process, as its parent saw it.
+    """
 
     phase: str = ""
     import_seconds: float | None = None
@@ -29,6 +32,7 @@ class Progress:
     launch_seconds: float | None = None
     traceback: str | None = None
     world: World | None = None
+    status: int | None = None
 
 
 def read_progress(text: str) -> Progress:
@@ -90,6 +94,11 @@ def _world(got: Progress, said: dict[str, object]) -> Progress:
     return replace(got, world=World(shm, pmix, network, capabilities, no_new, user, told))
 
 
+def _ended(got: Progress, said: dict[str, object]) -> Progress:
+    status = said.get("status")
+    return replace(got, status=status) if type(status) is int and -128 < status < 256 else got
+
+
 def _error(got: Progress, said: dict[str, object]) -> Progress:
     trace = _text(said.get("traceback"))
     return got if trace is None or got.traceback is not None else replace(got, traceback=trace)
@@ -116,4 +125,5 @@ _TAKE: dict[str, Callable[[Progress, dict[str, object]], Progress]] = {
     "launched": _launched,
     "world": _world,
     "error": _error,
+    "ended": _ended,
 }

@@ -21,5 +21,5 @@ def trial(environ: Mapping[str, str], *, timeout: float = 10.0) -> str:
         done = run([sys.executable, "-I", "-S", CHILD, task.name, "/bin/true"], env=environ, timeout=timeout)
     if not done.ok:
         return done.last_line
-    refused: dict[str, str] = json.loads(done.stdout)["refused"]
+    refused: dict[str, str] = json.loads(done.stdout.splitlines()[0])["refused"]
     return "; ".join(dict.fromkeys(refused.values()))

@@ -1,4 +1,7 @@
-"""Runs before the tested interpreter: shuts it into what a rented container is, measures that, and becomes it.
+"""Runs before the tested interpreter: shuts it into what a rented container is, measures that, and starts it.
+
+It stays as the parent, so that a wheel that kills its parent kills this process and not the verifier; then the tested
+process dies too, before it can meet another parent.
 
 Started as ``python restrict_child.py TASK PROGRAM ARGUMENT...``. Only the standard library. Where the host allows no
 namespaces it goes on without; what was measured, not what was tried, is told on the pipe named in TASK.
@@ -11,17 +14,19 @@ import errno
 import fcntl
 import json
 import os
+import signal
 import socket
 import struct
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 SHM = 64 << 20  # bytes: what Docker gives a container unless asked, and what the field reports had
 # unshare(2), mount(2), prctl(2), netdevice(7), capabilities(7)
 _NEWNS, _NEWIPC, _NEWUSER, _NEWNET = 0x00020000, 0x08000000, 0x10000000, 0x40000000
 _NOSUID, _NODEV = 2, 4
-_SET_NO_NEW_PRIVS = 38
+_SET_PDEATHSIG, _SET_NO_NEW_PRIVS = 1, 38
 _GET_FLAGS, _SET_FLAGS, _UP = 0x8913, 0x8914, 1
 _CAPABILITY_VERSION_3 = 0x20080522
 _DEV_SHM = "/dev/shm"  # noqa: S108 - a mount point
@@ -147,16 +152,26 @@ def measure() -> dict[str, object]:
     }
 
 
+def become(argv: list[str]) -> NoReturn:
+    check(libc.prctl(_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
+    try:
+        os.execv(argv[0], argv)  # noqa: S606
+    except OSError as error:
+        # Root without its privileges may not enter another user's directories.
+        sys.exit(f"{argv[0]} cannot be started without privileges: {error.strerror}")
+
+
 def main() -> None:
     progress = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))["progress"]
     refused = restrict()
     with open(progress, "w", encoding="utf-8", closefd=False) as stream:
         stream.write(json.dumps({"event": "world", **measure(), "refused": refused}) + "\n")
-    try:
-        os.execv(sys.argv[2], sys.argv[2:])  # noqa: S606
-    except OSError as error:
-        # Root without its privileges may not enter another user's directories.
-        sys.exit(f"{sys.argv[2]} cannot be started without privileges: {error.strerror}")
+    child = os.fork()
+    if child == 0:
+        become(sys.argv[2:])
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    with open(progress, "w", encoding="utf-8", closefd=False) as stream:
+        stream.write(json.dumps({"event": "ended", "status": status}) + "\n")
 
 
 if __name__ == "__main__":

@@ -142,3 +142,26 @@ time.sleep(60)
     tried = attempt({"tensorrt_llm/llm.py": code}, stall=0.5)
     assert time.monotonic() - started < 10
     assert (tried.outcome, tried.phase, tried.stack) == ("hang", "import", "")
+
+
+KILL_PARENT = """
+import os, time
+while True:
+    os.kill(os.getppid(), 9)
+    time.sleep(0.001)
+"""
+
+
+def test_a_wheel_that_kills_its_parents_is_a_finding(attempt: Try) -> None:
+    tried = attempt({"tensorrt_llm/llm.py": KILL_PARENT}, answer=None)
+    assert (tried.outcome, tried.phase) == ("failed", "import")
+    assert tried.diagnosis and tried.diagnosis.id == "killed-parent"
+    assert "killed its parent process when it is imported: signal 9" in tried.diagnosis.what
+
+
+def test_a_signal_that_wakes_the_hanging_does_not_move_its_phase(attempt: Try) -> None:
+    tried = attempt(
+        {"tensorrt_llm/llm.py": "import ctypes\nctypes.CDLL(None).pause()\nclass LLM: pass"}, answer=None, stall=0.5
+    )
+    assert (tried.outcome, tried.phase) == ("hang", "import")
+    assert tried.diagnosis and tried.diagnosis.id == "hang-import"
