@@ -158,15 +158,18 @@ class Siege:
         return moment
 
     def strike(self, child: subprocess.Popen[str], victim: str, moment: str) -> list[str]:
-        family = below(child.pid)
-        ninjas = [pid for pid, name in family.items() if name == "ninja"]
-        compilers = [pid for pid, name in family.items() if name in COMPILERS]
-        if victim == "compiler" and compilers:
-            kill(self.chance.choice(compilers))
-            return ["compiler"]
-        if victim == "ninja" and ninjas:
-            kill(*ninjas)
-            return ["ninja"]
+        names = {"ninja": {"ninja"}, "compiler": COMPILERS}.get(victim, set())
+        end = time.monotonic() + 15
+        while True:
+            family = below(child.pid)
+            found = [pid for pid, name in family.items() if name in names]
+            if found and (victim == "ninja" or "ninja" in family.values()):
+                kill(self.chance.choice(found))
+                return [victim]
+            # Both come late in the stage, and a compiler that CMake tries is struck by chance only.
+            if not names or moment != "compile" or child.poll() is not None or time.monotonic() > end:
+                break
+            time.sleep(0.1)
         if child.poll() is not None:
             return []
         if victim == "supervisor":
