@@ -6,9 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from trtllm_builder.build.diagnosis.ending import no_log, unfinished
 from trtllm_builder.build.diagnosis.model import NONE, UNKNOWN, Cause, Diagnosis, Rank
 from trtllm_builder.build.diagnosis.packages import look_up
 from trtllm_builder.build.diagnosis.reading import HotLines, unpacked
@@ -23,7 +24,17 @@ def diagnose(lines: Iterable[tuple[int, str]], evidence: Evidence | None = None)
     for number, text in lines:
         scan.line(number, text)
     scan.close_message()
-    found = [_cause(finding) for finding in _ordered(scan.findings.values())]
+    end = None
+    if isinstance(lines, HotLines) and (evidence is None or evidence.returncode in (0, None)):
+        if (nothing := no_log(lines)) is not None:
+            return Diagnosis(nothing, evidence=evidence.sentences if evidence else ())
+        failed = scan.ended or scan.step or (scan.telling and not scan.findings)
+        if not failed and all(one.got_over or one.signature.rank == Rank.HINT for one in scan.findings.values()):
+            end = unfinished(lines)
+    single_device = isinstance(lines, HotLines) and lines.single_device
+    found = [_cause(finding, single_device) for finding in _ordered(scan.findings.values())]
+    if end is not None:
+        return Diagnosis(end, tuple(found), evidence.sentences if evidence else ())
     return weigh(found, evidence) or _unknown(scan, lines, evidence)
 
 
@@ -65,10 +76,10 @@ def _ordered(findings: Iterable[Finding]) -> list[Finding]:
     return every
 
 
-def _cause(finding: Finding) -> Cause:
+def _cause(finding: Finding, single_device: bool) -> Cause:
     one, captured = finding.signature, finding.captured
     if one.parts:
-        captured = {**captured, **look_up(captured.get("subject", ""))}
+        captured = {**captured, **look_up(captured.get("subject", ""), _component(captured) if single_device else "")}
     return Cause(
         id=one.id,
         rank=one.rank,
@@ -78,6 +89,13 @@ def _cause(finding: Finding) -> Cause:
         step=captured.get("step", ""),
         host=one.host,
     )
+
+
+def _component(captured: Mapping[str, str]) -> str:
+    """The directory that a file is of: upstream's components have one each."""
+    file = captured.get("file") or captured.get("step") or ""
+    parts = [part for part in PurePosixPath(file).parts[:-1] if part not in ("/", "..", "src", "include", "csrc")]
+    return parts[-1] if parts else file or "something here"
 
 
 def _fill(templates: tuple[str, ...], captured: Mapping[str, str]) -> str:

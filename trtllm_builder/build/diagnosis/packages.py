@@ -37,6 +37,12 @@ def _part(what: str, names: str, apt: str = "", conda: str = "", pip: str = "", 
 
 
 _SINGLE = "A single-device wheel needs none of it: set build.cmake.{} to 0 in the profile."
+_MULTI_DEVICE = _SINGLE.format("ENABLE_MULTI_DEVICE")
+_ALREADY = (
+    "ENABLE_MULTI_DEVICE is 0 in this build already, and {} wants it all the same: leave that out if it can be "
+    "(BUILD_DEEP_EP and its like: OFF in build.cmake, with `patches: [optional-modules]`; for userbuffers "
+    "`patches: [ub-allocator]`), or install it"
+)
 _SUBMODULE = (
     "It is part of upstream's checkout: source.submodules: true in the profile fetches it, or in a checkout of "
     "your own "
@@ -65,7 +71,7 @@ PARTS = (
         "libnccl-dev",
         "nccl",
         "nvidia-nccl-cu12",
-        _SINGLE.format("ENABLE_MULTI_DEVICE"),
+        _MULTI_DEVICE,
     ),
     _part(
         "MPI",
@@ -73,7 +79,7 @@ PARTS = (
         "libopenmpi-dev",
         "openmpi",
         "",
-        _SINGLE.format("ENABLE_MULTI_DEVICE"),
+        _MULTI_DEVICE,
     ),
     _part("UCX", r"uc[pst]/.*|uc[pstm]|ucx|ucxx|UCX", "libucx-dev", "ucx", "", _SINGLE.format("ENABLE_UCX")),
     _part("NUMA", r"numa\w*\.h|numa|NUMA", "libnuma-dev", "numactl"),
@@ -198,10 +204,12 @@ def find(name: str) -> Part | None:
     return next((part for part in PARTS if part.names.match(bare(name))), None)
 
 
-def look_up(name: str) -> dict[str, str]:
-    """For templates: ``part`` and ``advice``, nothing when it is not known."""
+def look_up(name: str, single_device: str = "") -> dict[str, str]:
+    """For templates: ``part`` and ``advice``, nothing when it is not known. ``single_device``: what
+    wants it, in a build whose ENABLE_MULTI_DEVICE is 0 already."""
     part = find(name)
     if part is None:
         return {}
+    note = _ALREADY.format(single_device) if single_device and part.note == _MULTI_DEVICE else part.note
     ways = f"it comes with {part.brings}" if part.brings else ""
-    return {"part": part.what, "advice": ". ".join(text.rstrip(".") for text in (ways, part.note) if text)}
+    return {"part": part.what, "advice": ". ".join(text.rstrip(".") for text in (ways, note) if text)}

@@ -21,6 +21,9 @@ _BLOCK = 2**20
 _LONGEST = 8 * 2**10
 _OVERLAP = 4 * 2**10
 _TAIL = 16 * 2**10
+_SAMPLE = 8 * 2**10
+# Upstream's CMakeLists passes it to every compiler as well, so a failed step's command shows it.
+_SINGLE_DEVICE = re.compile(rb"ENABLE_MULTI_DEVICE(?::\w+)?=(?:0|OFF)\b")
 # Of a message that CMake breaks over lines, at most so many are read.
 _MESSAGE_LINES = 1000
 # One of these is on every line that a signature matches. Few and short: each is looked for in the whole log.
@@ -122,7 +125,8 @@ def _says(piece: bytes) -> bool:
 
 class HotLines:
     """Iterating gives ``(number, text)`` of lines that may matter; afterwards ``count`` is the number of lines,
-    ``tail`` the last lines that say something, and ``broken`` what stopped a compressed stream early.
+    ``tail`` the last lines that say something, ``broken`` what stopped a compressed stream early, ``sample`` the first
+    few thousand bytes, and ``single_device`` whether a command in it switches multi-device code off.
 
     ``skip`` bytes at the start are counted and not judged: an earlier run wrote them.
     """
@@ -130,6 +134,8 @@ class HotLines:
     def __init__(self, stream: Readable, *, skip: int = 0) -> None:
         self.count = 0
         self.broken = ""
+        self.sample = b""
+        self.single_device = False
         self._skip = skip
         self._stream = stream
         self._number = 1
@@ -183,6 +189,10 @@ class HotLines:
 
     def _hot(self, buffer: bytes) -> Iterator[tuple[int, str]]:
         self._last = (self._last + buffer)[-_TAIL:] if len(buffer) < _TAIL else buffer[-_TAIL:]
+        # A log that was emptied while a program wrote to it begins with a hole.
+        self.sample = self.sample or buffer.lstrip(b"\0")[:_SAMPLE]
+        if not self.single_device and b"ENABLE_MULTI_DEVICE" in buffer:
+            self.single_device = _SINGLE_DEVICE.search(buffer) is not None
         counted = done = 0
         if self._message:
             counted = done = yield from self._rest_of_message(buffer, 0)
