@@ -141,6 +141,10 @@ def main() -> None:
             error = HostError(f"standard output cannot be written to: {error.strerror}")
             _report(error, False)
             raise SystemExit(HostError.exit_code) from None
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            error = HostError("too many files are open here", remedy="raise the limit (ulimit -n 1024) and try again")
+            _report(error, as_json)
+            raise SystemExit(HostError.exit_code) from None
         code = _internal(error, as_json)
     raise SystemExit(code)
 

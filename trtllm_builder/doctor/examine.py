@@ -10,9 +10,11 @@ from trtllm_builder.doctor.finding import Finding, fail, ok, softened, warn
 from trtllm_builder.doctor.graphics import graphics_findings, toolkit_findings
 from trtllm_builder.doctor.machine import machine_findings, privilege_findings, system_findings
 from trtllm_builder.doctor.mpi import mpi_findings
+from trtllm_builder.doctor.program_facts import PROGRAMS
 from trtllm_builder.doctor.programs import (
     cache_finding,
     command_findings,
+    interpreter_findings,
     network_findings,
     prerequisite_findings,
     program_findings,
@@ -98,7 +100,7 @@ def examine(
         ("building", building),
     ]
     if profile is not None:
-        groups.append((f"profile {profile}", _plan(plan)))
+        groups.append((f"profile {profile}", _plan(plan, facts.failed.get("plan", ""))))
     if isinstance(wheel, WheelFacts):
         groups.append((f"wheel {wheel.name}", wheel_findings(wheel, facts, cure)))
     elif wheel is not None:
@@ -121,6 +123,7 @@ def _machine(facts: Facts) -> list[Finding]:
     if facts.privileges is not None:
         found += privilege_findings(facts.privileges, system, machine.provider if machine else None)
     found += command_findings(facts.commands or ())
+    found += _unknown(facts, machine="machine", system="system", privileges="container", commands="command")
     if facts.late:
         waited = f"; waited for {', '.join(facts.hung)}" if facts.hung else ""
         found.append(
@@ -136,25 +139,37 @@ def _machine(facts: Facts) -> list[Finding]:
 def _running(facts: Facts, cure: str) -> list[Finding]:
     found = graphics_findings(facts.graphics) if facts.graphics is not None else []
     if facts.mpi is not None:
-        container = facts.system is not None and facts.system.container not in (None, "wsl2")
+        container = facts.system.container not in (None, "wsl2") if facts.system is not None else None
         found += mpi_findings(facts.mpi, container=container, cure=f"take a single-device wheel: {cure}")
-    return found
+    return found + _unknown(facts, graphics="gpu", mpi="mpi")
+
+
+def _unknown(facts: Facts, **ids: str) -> list[Finding]:
+    """For each fact without an answer, under the id of the finding that would have told it."""
+    return [warn(id, f"not known: {why}", "") for fact, id in ids.items() if (why := facts.unknown(fact))]
 
 
 def _building(facts: Facts, python: str) -> list[Finding]:
     found: list[Finding] = []
-    if facts.system is not None and "interpreter" not in facts.late:
-        found += prerequisite_findings(facts.system, facts.interpreter, python)
+    if facts.system is not None:
+        found += prerequisite_findings(facts.system)
+    if not facts.unknown("interpreter"):
+        found += interpreter_findings(facts.interpreter, python)
     found += program_findings(facts.programs or ())
     if facts.toolkits is not None:
         found += toolkit_findings(facts.toolkits, facts.graphics)
     if facts.cache is not None:
         found.append(cache_finding(facts.cache))
     found += network_findings(facts.network or ())
-    return found
+    tools = {name: name for name in PROGRAMS}
+    return found + _unknown(
+        facts, interpreter="python", **tools, toolkits="toolkit", cache="ccache-works", network="network"
+    )
 
 
-def _plan(plan: Plan | BuilderError | None) -> list[Finding]:
+def _plan(plan: Plan | BuilderError | None, why: str) -> list[Finding]:
+    if why:
+        return [warn("plan", f"not known: {why}", "trtllm-build plan --check --profile NAME")]
     if plan is None:
         told = "whether it can be built was not found out in time"
         return [warn("plan", told, "trtllm-build plan --check --profile NAME takes its time")]

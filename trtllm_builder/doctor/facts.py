@@ -130,7 +130,8 @@ class Command:
 
 @dataclass(frozen=True)
 class Facts:
-    """None is what could not be found out in time: ``late`` names it, ``hung`` the programs that were waited for."""
+    """None is what could not be found out. ``late`` names what took too long, ``hung`` the programs that were waited
+    for; ``failed`` has the reason for what could not be read."""
 
     machine: Machine | None = None
     system: System | None = None
@@ -145,11 +146,16 @@ class Facts:
     commands: tuple[Command, ...] | None = None
     late: tuple[str, ...] = ()
     hung: tuple[str, ...] = ()
+    failed: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, from which ``from_json`` makes the same facts."""
         shown: dict[str, Any] = _adapter().dump_python(self, mode="json")
         return shown
+
+    def unknown(self, fact: str) -> str:
+        """Why ``fact`` is not known, empty when nothing went wrong with it."""
+        return "no answer in time" if fact in self.late else self.failed.get(fact, "")
 
 
 def from_json(document: dict[str, Any]) -> Facts:

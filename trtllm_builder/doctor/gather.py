@@ -8,11 +8,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from trtllm_builder.doctor import machine_facts, program_facts
-from trtllm_builder.doctor.facts import Facts
+from trtllm_builder.doctor.facts import Facts, Program
 from trtllm_builder.doctor.network import ask_network
 from trtllm_builder.host.interpreters import find_python
 from trtllm_builder.host.system import read_system
@@ -24,6 +25,7 @@ from trtllm_builder.verify.watch import children
 _UNTIL = 4.2
 _LEAST = 2.0  # seconds that there are always
 _LEAST_WITH_MPIRUN = 5.2  # seconds; mpirun itself gets five
+_LIMIT = 3.0  # seconds for one program
 _DRAIN = 0.4  # seconds in which whatever a late question still starts is ended at once
 
 
@@ -51,12 +53,12 @@ def start(asked: Asked, *, limit: float | None = None, plan: Callable[[], object
     environ, root = asked.environ, asked.root
     questions: dict[str, Callable[[], object]] = {
         "machine": lambda: machine_facts.read_machine(environ, root),
-        "system": lambda: read_system(environ, None, root),
+        "system": lambda: read_system(environ, None, root, timeout=_LIMIT),
         "interpreter": lambda: find_python(asked.python, environ),
         "privileges": lambda: machine_facts.read_privileges(environ, root),
         "mpi": lambda: program_facts.read_mpi(environ, root, try_mpirun=asked.try_mpirun),
         "graphics": lambda: machine_facts.read_graphics(environ, root),
-        "programs": lambda: program_facts.read_programs(environ),
+        **{name: partial(program_facts.read_program, name, environ) for name in program_facts.PROGRAMS},
         "toolkits": lambda: program_facts.read_toolkits(environ),
         "cache": lambda: program_facts.try_cache(environ, asked.cuda_root, asked.cuda_range),
         "network": lambda: ask_network(asked.urls, asked.mirrors, environ),
@@ -83,17 +85,25 @@ class Gathering:
             thread.start()
 
     def finish(self) -> tuple[Facts, Any]:
-        """The facts, and the answer about the plan, when the time is up or before. Raises what a question raised."""
+        """The facts, and the answer about the plan, when the time is up or before.
+
+        What a machine can do to a question is a fact without an answer; raises what is a fault of ours.
+        """
         for thread in self._threads.values():
             thread.join(max(0.0, self._until - time.monotonic()))
         late = tuple(name for name, thread in self._threads.items() if thread.is_alive())
         answers = {name: answer for name, answer in dict(self._answers).items() if name not in late}
-        faults = list(self._faults.values())
+        faults = dict(self._faults)
         hung = self._end_programs() if late else ()
-        for fault in faults:
-            raise fault
+        for fault in faults.values():
+            if not isinstance(fault, (OSError, ValueError, ImportError, MemoryError)):
+                raise fault
+        failed = {name: _told(fault) for name, fault in faults.items()}
         plan = answers.pop("plan", None)
-        return Facts(**answers, late=late, hung=hung), plan
+        programs = tuple(answers.pop(name) for name in self._threads if isinstance(answers.get(name), Program))
+        if programs:
+            answers["programs"] = programs
+        return Facts(**answers, late=late, hung=hung, failed=failed), plan
 
     def _end_programs(self) -> tuple[str, ...]:
         """Also tells the late threads to stop, which they do when the program they wait for has ended."""
@@ -119,6 +129,12 @@ class Gathering:
             return  # told to stop
         except Exception as error:  # noqa: BLE001 - raised again where the caller is
             self._faults[name] = error
+
+
+def _told(fault: Exception) -> str:
+    if isinstance(fault, OSError) and fault.strerror:
+        return f"{fault.strerror}{f': {fault.filename}' if fault.filename else ''}"
+    return clean(" ".join(str(fault).split()))[:200] or type(fault).__name__
 
 
 def _running_for() -> float:

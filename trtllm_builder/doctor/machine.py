@@ -122,12 +122,15 @@ def privilege_findings(privileges: Privileges, system: System | None, provider: 
     where = f"{provider}'s container" if provider else f"a container ({kind})" if kind else "no container that we know"
     if kind == "wsl2":
         where = "WSL2"
+    if system is None and provider is None:
+        where = "whether this is a container is not known"
     root = "root" if privileges.user == 0 else f"user {privileges.user}"
     if privileges.capabilities & _SYS_ADMIN:
         told = f"{where}, {root} with privileges"
     else:
         told = f"{where}, {root} without privileges: no docker and no mounts in here, which nothing of ours needs"
-    found = [ok("container", told)]
+    known = system is not None or provider is not None
+    found = [ok("container", told) if known else warn("container", told, "")]
     if privileges.namespaces:
         found.append(
             ok(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from trtllm_builder import data
@@ -39,15 +40,20 @@ def read_machine(environ: Mapping[str, str], root: Path = Path("/")) -> Machine:
             level.shown for level in levels("memory", root) if level.version == 2 and level.number("memory.oom.group")
         ),
         kernel=read_text(root / "proc/sys/kernel/osrelease") or os.uname().release,
-        shm=probe_disk(shm) if shm.is_dir() else None,
+        shm=probe_disk(shm) if os.access(shm, os.F_OK) else None,
         places=_places(environ, root),
         provider=provider,
     )
 
 
+def _seen(directory: Path) -> bool:
+    """What may not be looked at (in another user's /root) is not there for us either: Path.is_dir() would raise."""
+    return os.access(directory, os.X_OK) and directory.is_dir()
+
+
 def _provider(environ: Mapping[str, str], root: Path) -> str | None:
     for name, directory, variable in _PROVIDERS:
-        if variable in environ or (directory != _ANYWHERE and (root / directory).is_dir()):
+        if variable in environ or (directory != _ANYWHERE and _seen(root / directory)):
             return name
     return None
 
@@ -59,7 +65,7 @@ def _places(environ: Mapping[str, str], root: Path) -> tuple[Place, ...]:
     places = []
     seen = set()
     for role, directory in wanted:
-        if role.startswith("data disk") and not directory.is_dir():
+        if role.startswith("data disk") and not _seen(directory):
             continue
         disk = probe_disk(directory)
         if disk.device not in seen:
@@ -82,13 +88,17 @@ def read_privileges(environ: Mapping[str, str], root: Path = Path("/")) -> Privi
 
 def read_graphics(environ: Mapping[str, str], root: Path = Path("/")) -> Graphics:
     """nvidia-smi's word, the driver's own, the device files, and what the image was made for."""
-    gpus, driver = read_gpus(environ, root, timeout=_LIMIT)
+    with ThreadPoolExecutor() as both:
+        # One of them may hang and the other answer.
+        told = both.submit(ask_driver, Path(sys.executable), environ, timeout=_LIMIT)
+        gpus, driver = read_gpus(environ, root, timeout=_LIMIT)
+        cuda = told.result()
     names = ("nvidia[0-9]*", "nvidiactl", "dxg", "nvhost-ctrl-gpu")
     nodes = sorted(path for name in names for path in (root / "dev").glob(name))
     return Graphics(
         gpus=gpus,
         driver=driver,
-        cuda=ask_driver(Path(sys.executable), environ, timeout=_LIMIT),
+        cuda=cuda,
         nodes=tuple(f"/dev/{path.name}" for path in nodes),
         asked_for=environ.get("NVIDIA_VISIBLE_DEVICES"),
         visible=environ.get("CUDA_VISIBLE_DEVICES"),

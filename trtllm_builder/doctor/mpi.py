@@ -8,7 +8,7 @@ from trtllm_builder.doctor.facts import Mpi
 from trtllm_builder.doctor.finding import Finding, ok, warn
 
 
-def mpi_findings(mpi: Mpi, *, container: bool, cure: str) -> list[Finding]:
+def mpi_findings(mpi: Mpi, *, container: bool | None, cure: str) -> list[Finding]:
     """mpi. ``cure`` is what to do instead of a multi-device wheel."""
     have = ", ".join(filter(None, (mpi.mpirun, *mpi.libraries))) or "no MPI"
     if mpi.launched_by:
@@ -18,6 +18,8 @@ def mpi_findings(mpi: Mpi, *, container: bool, cure: str) -> list[Finding]:
     if mpi.init_why:
         told = f"MPI does not start here: MPI_Init was tried, and {mpi.init_why} ({have}; {manager(mpi)})"
         return [warn("mpi", f"{told}. A multi-device wheel (NVIDIA's own) hangs or fails when it is imported", cure)]
+    if container is None and not mpi.manager:
+        return [warn("mpi", f"{have}; {manager(mpi)}. Whether MPI starts here is not known: nor is the system", cure)]
     if mpi.manager or not container:
         return [ok("mpi", f"{have}; {manager(mpi)}. A single-device wheel needs none")]
     told = f"{have}, and {manager(mpi)} in this container: a multi-device wheel (NVIDIA's own) fails or hangs at import"

@@ -18,6 +18,7 @@ from trtllm_builder.tools.choose import ToolWant, choose
 from trtllm_builder.tools.locate import ask, programs
 from trtllm_builder.tools.toolkit import choose_toolkit, list_toolkits
 
+PROGRAMS = ("cmake", "ninja", "ccache", "patchelf", "cuobjdump", "git-lfs")
 _LIMIT = 3.0  # seconds for one program
 _MPIRUN_LIMIT = 5.0  # seconds
 # What mpirun, srun and hydra set in the processes they start.
@@ -47,7 +48,7 @@ def read_mpi(environ: Mapping[str, str], root: Path = Path("/"), *, try_mpirun: 
         first, second = both.submit(_timed, start, world, _LIMIT), both.submit(_timed, launch, world, _MPIRUN_LIMIT)
         (initialised, init_why), (ran, why) = first.result(), second.result()
     return Mpi(
-        manager=(root / "run/pmix").exists(),
+        manager=os.access(root / "run/pmix", os.F_OK),
         launched_by=next((name for name in _RANKS if name in environ), None),
         mpirun=mpirun,
         libraries=tuple(libraries),
@@ -86,20 +87,18 @@ def loader_knows(environ: Mapping[str, str]) -> frozenset[str]:
     return frozenset(names)
 
 
-def read_programs(environ: Mapping[str, str]) -> tuple[Program, ...]:
-    """The build's tools, the machine's where they are fit, else ours; and git-lfs."""
-    found = []
-    for name in ("cmake", "ninja", "ccache", "patchelf", "cuobjdump"):
+def read_program(name: str, environ: Mapping[str, str]) -> Program:
+    """One of PROGRAMS: the machine's where it is fit, else ours; git-lfs we do not bring."""
+    if name != "git-lfs":
         try:
             choice = choose(ToolWant(name), environ)
-            found.append(Program(name, choice.version, choice.reason))
         except HostError as error:
-            found.append(Program(name, None, str(error)))
-    lfs = programs("git-lfs", environ)
+            return Program(name, None, str(error))
+        return Program(name, choice.version, choice.reason)
+    lfs = programs(name, environ)
     text, unfit = ask(lfs[0], ["version"], environ, _LIMIT) if lfs else ("", "not here")
     words = text.split()
-    found.append(Program("git-lfs", words[0].removeprefix("git-lfs/") if words and not unfit else None, unfit or ""))
-    return tuple(found)
+    return Program(name, words[0].removeprefix("git-lfs/") if words and not unfit else None, unfit or "")
 
 
 def read_toolkits(environ: Mapping[str, str]) -> tuple[CudaToolkit, ...]:

@@ -8,16 +8,22 @@ from trtllm_builder.host.interpreters import Interpreter
 from trtllm_builder.host.system import System, python_remedy
 
 
-def prerequisite_findings(system: System, interpreter: Interpreter | None, series: str) -> list[Finding]:
-    """git, make, g++ and the interpreter: what a build must find."""
+def prerequisite_findings(system: System) -> list[Finding]:
+    """git, make and g++: what a build must find."""
     found = []
     for one in system.prerequisites:
         if one.found is None:
             found.append(fail(one.name, f"{one.name} is missing: it is needed for {one.needed_for}", one.remedy))
         elif one.version is None:
-            found.append(fail(one.name, f"{one.found} does not tell its version: it may be broken", one.remedy))
+            found.append(fail(one.name, f"{one.found} does not tell its version: it is broken or hangs", one.remedy))
         else:
             found.append(ok(one.name, f"{one.name} {one.version} at {one.found}"))
+    return found
+
+
+def interpreter_findings(interpreter: Interpreter | None, series: str) -> list[Finding]:
+    """python: what the build's venv is made from."""
+    found = []
     if interpreter is None and series != "host":
         found.append(fail("python", f"no Python {series} runs here", python_remedy(series)))
     elif interpreter is not None and not interpreter.fit:

@@ -25,7 +25,7 @@ class Disk:
 def probe_disk(path: Path) -> Disk:
     """Never writes; a path that does not exist yet is judged by its nearest existing ancestor."""
     nearest = path.absolute()
-    while not nearest.is_dir() and nearest != nearest.parent:
+    while not (os.access(nearest, os.F_OK) and nearest.is_dir()) and nearest != nearest.parent:
         nearest = nearest.parent
     facts = os.statvfs(nearest)
     return Disk(

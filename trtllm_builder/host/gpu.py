@@ -50,6 +50,8 @@ def read_gpus(
     smi = shutil.which("nvidia-smi", path=search)
     for query in ("name,memory.total,driver_version,compute_cap", "name,memory.total,driver_version"):
         rows = _query(smi, query, environ, timeout) if smi else []
+        if rows is None:
+            break  # it hangs, and would again
         if rows:
             gpus = tuple(
                 Gpu(row[0], row[3] if len(row) > 3 else None, int(row[1]) * 2**20 if row[1].isdigit() else None)
@@ -61,11 +63,14 @@ def read_gpus(
     return (), Driver(match[1], "/proc/driver/nvidia/version") if match else None
 
 
-def _query(smi: str, query: str, environ: Mapping[str, str], timeout: float) -> list[list[str]]:
+def _query(smi: str, query: str, environ: Mapping[str, str], timeout: float) -> list[list[str]] | None:
+    """None when it did not come back."""
     try:
         done = run([smi, f"--query-gpu={query}", "--format=csv,noheader,nounits"], env=environ, timeout=timeout)
     except OSError:
         return []
+    if done.timed_out:
+        return None
     rows = [[cell.strip() for cell in line.split(",")] for line in done.stdout.splitlines()] if done.ok else []
     wanted = query.count(",") + 1
     return rows if rows and all(len(row) == wanted and _NUMBER.fullmatch(row[2]) for row in rows) else []

@@ -7,6 +7,7 @@ import platform
 import re
 import shutil
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,8 +50,13 @@ class System:
         return tuple(item for item in self.prerequisites if item.found is None)
 
 
-def read_system(environ: Mapping[str, str], interpreter: Interpreter | None, root: Path = Path("/")) -> System:
-    """``interpreter`` is the one that the build's venv is made from; None when it was not found."""
+def read_system(
+    environ: Mapping[str, str], interpreter: Interpreter | None, root: Path = Path("/"), *, timeout: float = 10.0
+) -> System:
+    """``interpreter`` is the one that the build's venv is made from; None when it was not found.
+
+    ``timeout`` in seconds, for all programs that are asked: one that hangs has no version.
+    """
     return System(
         machine=platform.machine(),
         os_name=_os_name(root),
@@ -58,7 +64,7 @@ def read_system(environ: Mapping[str, str], interpreter: Interpreter | None, roo
         python=platform.python_version(),
         container=_container(environ, root),
         root=os.geteuid() == 0,
-        prerequisites=(*_programs(environ), *_python(interpreter)),
+        prerequisites=(*_programs(environ, timeout), *_python(interpreter)),
     )
 
 
@@ -81,31 +87,34 @@ def _container(environ: Mapping[str, str], root: Path) -> str | None:
     signs = (
         ("wsl2", "microsoft" in (read_text(root / "proc/sys/kernel/osrelease") or "").lower()),
         ("kubernetes", "KUBERNETES_SERVICE_HOST" in environ),
-        ("podman", (root / "run/.containerenv").exists()),
-        ("docker", (root / ".dockerenv").exists()),
+        ("podman", os.access(root / "run/.containerenv", os.F_OK)),
+        ("docker", os.access(root / ".dockerenv", os.F_OK)),
     )
     return next((name for name, seen in signs if seen), None)
 
 
-def _programs(environ: Mapping[str, str]) -> list[Prerequisite]:
+def _programs(environ: Mapping[str, str], timeout: float) -> list[Prerequisite]:
+    paths = [shutil.which(name, path=environ.get("PATH", "")) for name, *_ in _PROGRAMS]
+    with ThreadPoolExecutor() as every:
+        versions = list(every.map(lambda path: _version(path, environ, timeout) if path else None, paths))
     return [
         Prerequisite(
             name=name,
-            found=(found := shutil.which(name, path=environ.get("PATH", ""))),
-            version=_version(found, environ) if found else None,
+            found=found,
+            version=version,
             needed_for=use,
             remedy=f"as root: apt-get install -y {debian}; "
             f"without root: micromamba create -y -p ~/build-tools -c conda-forge {conda}, "
             "then put ~/build-tools/bin on PATH",
         )
-        for name, debian, conda, use in _PROGRAMS
+        for (name, debian, conda, use), found, version in zip(_PROGRAMS, paths, versions, strict=True)
     ]
 
 
-def _version(program: str, environ: Mapping[str, str]) -> str | None:
+def _version(program: str, environ: Mapping[str, str], timeout: float) -> str | None:
     try:
         # "g++ (Debian 12.2.0-14) 12.2.0" names its version last; the others name it once.
-        done = run([program, "--version"], env={**environ, "LC_ALL": "C"}, timeout=10)
+        done = run([program, "--version"], env={**environ, "LC_ALL": "C"}, timeout=timeout)
     except OSError:
         return None
     numbers = re.findall(r"\d+(?:\.\d+)+", done.stdout.partition("\n")[0])

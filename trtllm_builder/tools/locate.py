@@ -43,7 +43,7 @@ def programs(name: str, environ: Mapping[str, str], beside: Iterable[Path] = ())
     """Executable files called ``name`` in ``beside``, then on PATH. Relative PATH entries do not count."""
     directories = [*beside, *(Path(part) for part in environ.get("PATH", "").split(os.pathsep) if part.startswith("/"))]
     paths = (directory / name for directory in directories)
-    return [path for path in paths if path.is_file() and os.access(path, os.X_OK)]
+    return [path for path in paths if os.access(path, os.X_OK) and path.is_file()]
 
 
 def ask(path: Path, arguments: Iterable[str], environ: Mapping[str, str], timeout: float) -> tuple[str, str | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,8 @@ from trtllm_builder.doctor.gather import Gathering
 from trtllm_builder.doctor.machine_facts import read_graphics, read_machine
 from trtllm_builder.doctor.network import ask_network
 from trtllm_builder.doctor.program_facts import find_commands, read_mpi
+from trtllm_builder.host.driver import CudaDriver
+from trtllm_builder.host.system import read_system
 from trtllm_builder.process import run
 from trtllm_builder.verify.watch import children
 
@@ -124,6 +127,50 @@ def test_programs_that_never_answer_are_left_out_and_ended(tmp_path: Path) -> No
     while children(os.getpid()) - before and time.monotonic() < until:
         time.sleep(0.02)
     assert children(os.getpid()) == before
+
+
+def test_what_cannot_be_read_costs_its_own_line_only() -> None:
+    def shut() -> object:
+        raise PermissionError(13, "Permission denied", "/root/autodl-tmp")
+
+    def odd() -> object:
+        raise ValueError("not a number")
+
+    facts, _ = Gathering({"machine": shut, "plan": odd, "commands": lambda: ()}, 5).finish()
+    assert facts.commands == () and facts.machine is None
+    assert facts.failed == {"machine": "Permission denied: /root/autodl-tmp", "plan": "not a number"}
+
+
+def test_a_directory_that_may_not_be_looked_at_makes_no_provider(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.stat
+
+    def stat(path: Any, **options: Any) -> os.stat_result:
+        if "autodl-tmp" in str(path):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path, **options)
+
+    monkeypatch.setattr("os.stat", stat)
+    assert read_machine({"HOME": str(tmp_path)}, tmp_path).provider is None
+
+
+def test_a_hanging_git_costs_its_own_version(tmp_path: Path) -> None:
+    program(tmp_path / "git", "exec sleep 60")
+    program(tmp_path / "make", "echo GNU Make 4.3")
+    found = read_system({"PATH": f"{tmp_path}:/usr/bin:/bin"}, None, tmp_path, timeout=0.3)
+    versions = {one.name: one.version for one in found.prerequisites}
+    assert versions["git"] is None and versions["make"] == "4.3"
+
+
+def test_a_hanging_nvidia_smi_does_not_silence_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(tmp_path / "nvidia-smi", f"echo x >> {tmp_path}/calls; exec sleep 60")
+    monkeypatch.setattr("trtllm_builder.doctor.machine_facts._LIMIT", 0.3)
+    told = CudaDriver(True, True, "12.8")
+    monkeypatch.setattr("trtllm_builder.doctor.machine_facts.ask_driver", lambda *_, **__: told)
+    found = read_graphics({"PATH": f"{tmp_path}:/usr/bin:/bin"}, tmp_path)
+    assert found.cuda == told and found.gpus == ()
+    assert (tmp_path / "calls").read_text() == "x\n"
 
 
 def test_a_fault_of_ours_is_not_hidden() -> None:

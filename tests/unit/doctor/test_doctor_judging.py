@@ -18,6 +18,7 @@ from trtllm_builder.doctor.mpi import mpi_findings
 from trtllm_builder.doctor.programs import (
     cache_finding,
     command_findings,
+    interpreter_findings,
     network_findings,
     prerequisite_findings,
     program_findings,
@@ -167,7 +168,7 @@ def test_programs_that_are_missing_or_broken(facts: Facts) -> None:
     assert facts.system
     git, make, compiler = facts.system.prerequisites
     worse = replace(facts.system, prerequisites=(replace(git, found=None), replace(make, version=None), compiler))
-    levels = {one.id: one.level for one in prerequisite_findings(worse, None, "3.9")}
+    levels = {one.id: one.level for one in (*prerequisite_findings(worse), *interpreter_findings(None, "3.9"))}
     assert levels == {"git": "fail", "make": "fail", "g++": "ok", "python": "fail"}
     told = program_findings((Program("cmake", None, "no cmake fits"), Program("git-lfs", None, "not here")))
     assert [(one.id, one.level) for one in told] == [("cmake", "fail"), ("git-lfs", "ok")]
@@ -216,6 +217,16 @@ def test_a_file_that_is_no_wheel(facts: Facts) -> None:
 def test_what_is_late_is_told(facts: Facts) -> None:
     answer = examine(Facts(late=("graphics", "interpreter"), system=facts.system), "cure")
     assert next(one.what for one in answer.findings if one.id == "late").startswith("no answer in time about graphics")
+    assert {only(list(answer.findings), id).what for id in ("gpu", "python")} == {"not known: no answer in time"}
+    assert only(list(answer.findings), "git").level == "ok"
+
+
+def test_what_hangs_on_a_fact_that_is_missing_is_not_known_either(facts: Facts) -> None:
+    lame = replace(facts, machine=None, system=None, mpi=Mpi(), failed={"system": "Too many open files"})
+    answer = examine(lame, "cure")
+    assert only(list(answer.findings), "system").what == "not known: Too many open files"
+    for id in ("mpi", "container"):
+        assert (found := only(list(answer.findings), id)).level == "warn" and "not known" in found.what
 
 
 def test_the_cure_fits_gpu_and_driver(facts: Facts, shipped: tuple[Candidate, ...]) -> None:
