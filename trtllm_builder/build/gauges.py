@@ -37,7 +37,6 @@ class Gauges:
         self._configured = False
         self._estimated = 0.0
         self._left: float | None = None
-        self._free, self._least = 0, 0
         self.seconds: dict[str, float] = {}
         """Steps that were done, none of them a hit of the cache."""
 
@@ -53,11 +52,6 @@ class Gauges:
     def fresh(self) -> bool:
         """Nothing had been compiled in this build directory before."""
         return not self._ninja.known
-
-    @property
-    def released(self) -> int:
-        """Bytes of disk that the build held at its peak and has given back."""
-        return max(0, self._free - self._least)
 
     def close(self) -> None:
         """Take in the steps that ended since the last tick."""
@@ -79,8 +73,6 @@ class Gauges:
             if left is not None:
                 left = max(0.0, left - (progress.elapsed - self._estimated))
             progress = replace(progress, eta=left)
-        self._free = progress.disk_free
-        self._least = min(self._least, self._free) if self._least else self._free
         self._samples.add(progress, now)
         return progress
 

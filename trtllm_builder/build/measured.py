@@ -26,8 +26,7 @@ def note_build(run: Run, gauges: Gauges, outcome: Outcome) -> None:
         jobs=plan.jobs.count,
         seconds=round(time.time() - starts[0]["time"], 1) if whole else None,
         peak_memory=outcome.peak_memory if gauges.fresh else 0,
-        # What was there for a while counts too.
-        workspace=freed([measure(run.workspace.root, os.getuid())]) + gauges.released,
+        workspace=freed([measure(run.workspace.root, os.getuid())]),
     )
     try:
         remember(plan.profile, build, gauges.seconds, run.material.request.environ)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import stat
 import tempfile
 import time
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from trtllm_builder.errors import UsageError
 
 _SCHEMA = 1
 _SHOWN = 5
+_LARGEST = 2**20
 # The year 5138, in seconds since 1970: what can be shown as a date.
 _FAR = 1e11
 
@@ -124,7 +126,11 @@ def find(run: str | None, environ: Mapping[str, str]) -> RunEntry:
     known = read_registry(environ)
     if not known.entries:
         broken = f" ({len(known.damaged)} damaged files in {runs_dir(environ)})" if known.damaged else ""
-        raise UsageError(f"no run is known here{broken}", remedy="start one with trtllm-build --profile NAME")
+        raise UsageError(
+            f"no run is known here{broken}",
+            remedy="start one with trtllm-build --profile NAME; `trtllm-build resume --workspace DIR` goes on with the "
+            "run of a workspace, and makes it known again",
+        )
     if run is None:
         return known.entries[0]
     for entry in known.entries:
@@ -145,6 +151,11 @@ def _path(identifier: str, environ: Mapping[str, str]) -> Path:
 
 def _entry(path: Path) -> RunEntry:
     """Raises OSError, and ValueError for a file that is no entry."""
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("it is no plain file")
+    if status.st_size > _LARGEST:
+        raise ValueError("it is too large for an entry")
     document: Any = json.loads(path.read_text("utf-8"))
     if not isinstance(document, dict) or document.get("schema") != _SCHEMA:
         raise ValueError("it is not an entry of this version")

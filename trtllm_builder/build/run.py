@@ -74,7 +74,12 @@ def told_as_sentences(doing: str) -> Iterator[None]:
     except OSError as error:
         place = f" at {error.filename}" if error.filename else ""
         remedy = "free some room and give the same command again: what was finished is kept"
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno == errno.EROFS:
+            remedy = (
+                "have it mounted writable, then give the same command again: what was finished is kept; a disk that "
+                "became read-only by itself (see `dmesg`) is failing"
+            )
+        elif error.errno not in (errno.ENOSPC, errno.EDQUOT):
             remedy = "make it writable, or give other directories with --workspace and --out"
         raise HostError(f"{doing}: {error.strerror or error}{place}", remedy=remedy) from error
 

@@ -8,7 +8,7 @@ import typer
 
 from trtllm_builder.cli.output import say
 
-Run = Annotated[str, typer.Argument(metavar="RUN", help="A run, as `runs` shows it, or some letters of it.")]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="A run, as `runs` shows it, or how that begins or ends.")]
 
 
 def shell(

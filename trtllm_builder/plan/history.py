@@ -29,7 +29,8 @@ _LARGEST_FILE = 64 * 2**20
 @dataclass(frozen=True)
 class Measured:
     """One build. ``seconds`` from its start to the end of compiling, None unless all was compiled in one go;
-    ``ended`` in seconds since 1970; ``peak_memory`` and ``workspace`` (the most it held on disk) in bytes."""
+    ``ended`` in seconds since 1970; ``peak_memory`` and ``workspace`` (what it held on disk when all was compiled) in
+    bytes."""
 
     run: str
     ended: float

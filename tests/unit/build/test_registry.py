@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,26 @@ def test_identifiers_differ_within_a_second(environ: dict[str, str]) -> None:
         register(entry(name), environ)
         names.add(name)
     assert len(names) == 50
+
+
+def test_only_plain_files_of_a_sensible_size_are_read(environ: dict[str, str], tmp_path: Path) -> None:
+    register(entry("good"), environ)
+    runs_dir(environ).joinpath("endless.json").symlink_to("/dev/zero")
+    runs_dir(environ).joinpath("directory.json").mkdir()
+    os.mkfifo(runs_dir(environ) / "pipe.json")
+    with runs_dir(environ).joinpath("huge.json").open("wb") as stream:
+        stream.truncate(2**40)
+    found = read_registry(environ)
+    assert [one.identifier for one in found.entries] == ["good"]
+    assert {one.path.stem: one.why for one in found.damaged} == {
+        "directory": "it is no plain file",
+        "endless": "it is no plain file",
+        "huge": "it is too large for an entry",
+        "pipe": "it is no plain file",
+    }
+
+
+def test_a_lost_registry_names_the_way_back(environ: dict[str, str]) -> None:
+    with pytest.raises(UsageError) as raised:
+        find(None, environ)
+    assert "resume --workspace" in raised.value.remedy

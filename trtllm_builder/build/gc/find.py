@@ -168,6 +168,9 @@ def _runs(known: Known) -> Iterator[Item]:
             if path.name.startswith(LEFT):
                 yield _item("run", path, _newest(path), detail="left by an earlier removal")
     for path in known.damaged:
+        # A directory or a link there is not what we wrote.
+        if path.is_symlink() or not path.is_file():
+            continue
         yield _item("run", path, _newest(path), detail="damaged entry")
 
 

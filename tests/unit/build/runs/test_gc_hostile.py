@@ -17,6 +17,7 @@ from trtllm_builder.build.gc.find import KINDS
 from trtllm_builder.build.gc.measure import freed, measure, mounts_below
 from trtllm_builder.build.gc.places import look
 from trtllm_builder.build.journal import Journal
+from trtllm_builder.build.registry import runs_dir
 
 ALL = Wish(frozenset(KINDS), unfinished=True)
 
@@ -177,3 +178,15 @@ def test_a_removal_that_is_killed_is_finished_by_the_next(
         "workspaces",
     }
     assert left == {"x.git.lock"} and list(world.tools.glob("[!.]*")) == list(world.tools.glob(".removing*")) == []
+
+
+def test_what_is_no_file_in_the_registry_is_not_ours(world: Any) -> None:
+    world.run("a")
+    registry = runs_dir(world.environ)
+    (registry / "mine.json").mkdir()
+    (registry / "mine.json/thesis").touch()
+    (registry / "endless.json").symlink_to("/dev/zero")
+    (registry / "half.json").write_text("{")
+    carry_out(Wish(frozenset(("run",))), world.environ)
+    assert {path.name for path in registry.iterdir()} == {"a.json", "mine.json", "endless.json"}
+    assert (registry / "mine.json/thesis").exists()
