@@ -32,7 +32,7 @@ unit: setup-dev
 	$(VENV)/bin/python -m pytest -n 2 --dist worksteal tests/unit
 
 integration: setup-dev
-	$(VENV)/bin/python -m pytest tests/integration
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile tests/integration
 
 bench: setup-dev
 	$(VENV)/bin/python -m pytest tests/benchmarks -s
