@@ -25,8 +25,12 @@ def wheel_findings(wheel: WheelFacts, facts: Facts, cure: str) -> list[Finding]:
     found = [_python(wheel)]
     if facts.system is not None:
         found += _system(wheel, facts.system.machine, facts.system.glibc)
+    else:
+        found.append(warn("wheel-machine", f"not known: {facts.unknown('system')}", ""))
     if facts.graphics is not None:
         found += _graphics(wheel, facts.graphics, cure)
+    elif wheel.driver or wheel.code:
+        found.append(warn("wheel-gpu", f"not known: {facts.unknown('graphics')}", ""))
     if wheel.missing:
         found.append(
             fail(
@@ -35,10 +39,19 @@ def wheel_findings(wheel: WheelFacts, facts: Facts, cure: str) -> list[Finding]:
                 "install the packages that carry them",
             )
         )
-    else:
+    elif wheel.optional:
         found.append(
-            ok("wheel-libraries", "every library that it needs comes with it, its requirements or this system")
+            warn(
+                "wheel-libraries",
+                f"nothing brings {', '.join(wheel.optional)}, which only libraries need that its import does not load "
+                "(backends for other hardware, perhaps)",
+                "install the packages that carry them if you want those parts",
+            )
         )
+    else:
+        apart = ", apart from MPI," if wheel.mpi else ""
+        told = f"every library that it needs{apart} comes with it, its requirements or this system"
+        found.append(ok("wheel-libraries", told))
     found.append(_mpi(wheel, facts, cure))
     return found
 
@@ -68,8 +81,12 @@ def _system(wheel: WheelFacts, machine: str, glibc: str | None) -> list[Finding]
 
 def _graphics(wheel: WheelFacts, graphics: Graphics, cure: str) -> list[Finding]:
     if not graphics.cuda.library and not graphics.gpus:
-        what = "it needs the driver's libcuda.so.1 and libnvidia-ml.so.1, which are missing: no GPU was given"
-        return [fail("wheel-gpu", what, GIVE_GPU)]
+        if wheel.driver:
+            what = f"its import needs the driver's {' and '.join(wheel.driver)}, missing here: no GPU was given"
+            return [fail("wheel-gpu", what, GIVE_GPU)]
+        if wheel.code:
+            return [warn("wheel-gpu", "it imports; it cannot launch its kernels here: no GPU was given", GIVE_GPU)]
+        return [ok("wheel-gpu", "it has no GPU code and asks for no driver")]
     cuda = cuda_of(graphics)
     version = graphics.driver.version if graphics.driver else None
     found = [_driver(wheel.cuda, cuda, version, cure)] if wheel.cuda and cuda else []

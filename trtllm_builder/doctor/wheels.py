@@ -14,9 +14,12 @@ from trtllm_builder.host.interpreters import find_python
 from trtllm_builder.verify.audit import Audit
 from trtllm_builder.verify.checks.needed import projects
 from trtllm_builder.verify.glibc import asked, dotted, promised, together
+from trtllm_builder.verify.library import Library
 from trtllm_builder.verify.sonames import brought, cuda_major, source_of
 
 _LABEL = re.compile(r"\bcu(\d\d)\d\b")
+# PEP 3149 and the stable ABI's suffix; a plain module.so can be imported as well, and libx.so is no module.
+_EXTENSION = re.compile(r"\.(?:cpython-[\w-]+|abi3)\.so$|^(?!lib)[^.]+\.so$")
 _PYTHON = re.compile(r"cp(\d)(\d+)")
 
 
@@ -33,7 +36,8 @@ class GpuCode:
 class WheelFacts:
     """``pythons`` are series (``3.10``), empty when any will do. ``cuda``: the major version it links or says.
     ``mpi``: what of MPI it links or requires. ``missing``: libraries that nobody brings and this machine lacks.
-    ``python``: an interpreter of this machine that it can be installed for."""
+    ``python``: an interpreter of this machine that it can be installed for. ``driver``: libraries of the driver that
+    are linked by what an import loads; ``optional``: as ``missing``, linked only by what an import does not load."""
 
     name: str
     pythons: tuple[str, ...]
@@ -44,6 +48,8 @@ class WheelFacts:
     mpi: tuple[str, ...]
     missing: tuple[str, ...] = ()
     python: str | None = None
+    driver: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         shown: dict[str, object] = json.loads(json.dumps(asdict(self)))
@@ -57,6 +63,8 @@ def read_wheel_facts(found: Audit, environ: Mapping[str, str]) -> WheelFacts:
     inside = {name for library in libraries for name in (library.name, library.soname) if name}
     outside = sorted({soname for library in libraries for soname in library.needed} - inside)
     links = {name for library in libraries for name in library.forbidden_libraries if name.startswith("libmpi")}
+    early = {soname for library in _loaded_at_import(libraries) for soname in library.needed}
+    missing = _missing(outside, required, environ)
     pythons = _series(wheel.tags)
     floor = together(asked(library) for library in libraries).floor or promised(wheel.tags)
     return WheelFacts(
@@ -71,9 +79,26 @@ def read_wheel_facts(found: Audit, environ: Mapping[str, str]) -> WheelFacts:
             if library.cubins or library.ptx
         ),
         mpi=(*sorted(links), *(name for name in required if name == "mpi4py")),
-        missing=_missing(outside, required, environ),
+        missing=tuple(soname for soname in missing if soname in early),
         python=_interpreter(pythons, environ),
+        driver=tuple(soname for soname in outside if soname in early and source_of(soname).kind == "driver"),
+        optional=tuple(soname for soname in missing if soname not in early),
     )
+
+
+def _loaded_at_import(libraries: Sequence[Library]) -> list[Library]:
+    """Extension modules, and what they need of the wheel; of TensorRT-LLM everything, for it loads its own by hand."""
+    if any(library.name.startswith("libtensorrt_llm") for library in libraries):
+        return list(libraries)
+    names = {name: library for library in libraries for name in (library.name, library.soname) if name}
+    found = {library.path: library for library in libraries if _EXTENSION.search(library.name)}
+    left = list(found.values())
+    while left:
+        for soname in left.pop().needed:
+            if (one := names.get(soname)) and one.path not in found:
+                found[one.path] = one
+                left.append(one)
+    return list(found.values())
 
 
 def _series(tags: frozenset[Tag]) -> tuple[str, ...]:

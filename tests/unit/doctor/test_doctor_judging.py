@@ -141,6 +141,8 @@ def test_mpi(mpi: Mpi, container: bool, level: str, told: str) -> None:
         ({"machines": ("aarch64",)}, "wheel-machine", "fail", "aarch64"),
         ({"glibc": "2.40"}, "wheel-glibc", "fail", "GLIBC_2.40"),
         ({"cuda": 14}, "wheel-driver", "fail", "libcublasLt.so.14"),
+        ({"optional": ("libhipblas.so.2",)}, "wheel-libraries", "warn", "libhipblas.so.2"),
+        ({"mpi": ("mpi4py",)}, "wheel-libraries", "ok", "apart from MPI"),
         ({"missing": ("libnuma.so.1",)}, "wheel-libraries", "fail", "libnuma.so.1"),
         ({"code": (GpuCode("a.so", ("sm_89",)),)}, "wheel-code", "fail", "no kernel image is available"),
         ({"code": (GpuCode("a.so", ("sm_100f",), ("compute_90a",)),)}, "wheel-code", "fail", "no kernel image"),
@@ -154,6 +156,15 @@ def test_wheels(facts: Facts, change: dict[str, Any], id: str, level: str, told:
     found = only(wheel_findings(replace(WHEEL, **change), replace(facts, mpi=mpi), "cure"), id)
     assert found.level == level, found
     assert told in found.what + found.remedy
+
+
+def test_a_wheel_without_a_gpu_here(facts: Facts) -> None:
+    bare = replace(facts, graphics=Graphics())
+    for change, level in (({"driver": ("libcuda.so.1",)}, "fail"), ({}, "warn"), ({"code": ()}, "ok")):
+        wheel = replace(WHEEL, **change)  # type: ignore[arg-type]
+        assert only(wheel_findings(wheel, bare, "cure"), "wheel-gpu").level == level
+    unknown = replace(facts, graphics=None, failed={"graphics": "it is shut"})
+    assert "it is shut" in only(wheel_findings(WHEEL, unknown, "cure"), "wheel-gpu").what
 
 
 def test_a_multi_device_wheel_where_mpi_is_missing_starts_or_is_launched(facts: Facts) -> None:
