@@ -87,18 +87,29 @@ class Pass:
 
     def plan(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, int, bool]]:
         """How many bytes each member may unpack to, and whether its text is kept."""
-        room, shelf = self.limits.total, _KEPT
-        for entry in entries:
+        room, shelved = self.limits.total, self.shelved(entries)
+        for number, entry in enumerate(entries):
             allowed = min(entry.size, room)
             if entry.size > self.limits.ratio_from:
                 allowed = min(allowed, max(self.limits.ratio_from, entry.packed * self.limits.ratio))
             room -= allowed
-            kept = self.keep(entry.name)
-            if kept and entry.size > shelf:
+            kept = number in shelved
+            if not kept and self.keep(entry.name):
                 self.not_kept.append(entry.name)
-                kept = False
-            shelf -= entry.size if kept else 0
             yield entry, allowed, kept
+
+    def shelved(self, entries: Sequence[Entry]) -> frozenset[int]:
+        """The places of those whose texts there is room for. What a wheel says of itself comes before its code."""
+        shelf, kept = _KEPT, set()
+        own = {number for number, entry in enumerate(entries) if ".dist-info/" in entry.name}
+        for number in (
+            *sorted(own, key=lambda at: entries[at].size),
+            *(number for number in range(len(entries)) if number not in own),
+        ):
+            if self.keep(entries[number].name) and entries[number].size <= shelf:
+                shelf -= entries[number].size
+                kept.add(number)
+        return frozenset(kept)
 
     def whole(self) -> str:
         digest, at = hashlib.sha256(), 0

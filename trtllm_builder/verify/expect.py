@@ -118,18 +118,35 @@ def from_plan(plan: Mapping[str, Any], *, version: str | None, origin: str) -> E
 
 
 def from_record(wheel: Path) -> Expectation | None:
-    """None when there is no record beside the wheel, or it is damaged or of other bytes than these."""
-    path = wheel.with_name(f"{wheel.name}.record.json")
+    """None when there is no record beside the wheel, or it is damaged or of other bytes than these: see
+    checks/beside.py, which tells that."""
     try:
-        if path.stat().st_size > _RECORD_LIMIT:
-            return None
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if record["wheel"]["sha256"] != _sha256(wheel):
-            return None
-        found = from_plan(record["plan"], version=record["patches"]["version"], origin="the record beside it")
-        return replace(found, recorded=True)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        found = read_record(wheel) if record_path(wheel).exists() else None
+        return found[1] if found and found[0] == _sha256(wheel) else None
+    except (OSError, ValueError):
         return None
+
+
+def record_path(wheel: Path) -> Path:
+    return wheel.with_name(f"{wheel.name}.record.json")
+
+
+def read_record(wheel: Path) -> tuple[str, Expectation]:
+    """The sha256 of the wheel that the record beside ``wheel`` is of, and what it promises of that.
+
+    Raises OSError, and ValueError for what is no record of ours.
+    """
+    path = record_path(wheel)
+    if not path.is_file() or path.stat().st_size > _RECORD_LIMIT:
+        raise ValueError("it is no file, or too large for a record")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        found = from_plan(record["plan"], version=record["patches"]["version"], origin="the record beside it")
+        return str(record["wheel"]["sha256"]), replace(found, recorded=True)
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError("it is JSON, and no record of ours") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError("it is no JSON") from error
 
 
 def from_label(file_name: str) -> Expectation | None:

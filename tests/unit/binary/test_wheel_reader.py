@@ -196,3 +196,14 @@ def test_texts_are_kept_while_there_is_room(tmp_path: Path, monkeypatch: pytest.
     wheel = read_wheel(path, keep=lambda name: name.endswith(".py"))
     assert wheel.texts == {"toy/__init__.py": "__version__ = '1.0'\n", "flat.py": "", "toy/small.py": "\ufffd\ufffd"}
     assert wheel.not_kept == ("toy/large.py",)
+
+
+def test_what_a_wheel_says_of_itself_is_kept_before_its_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trtllm_builder.binary.members._KEPT", 100)
+    path = tmp_path / "x-1-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, size in (("x/a.py", 60), ("x/b.py", 60), ("x-1.dist-info/big", 101), ("x-1.dist-info/WHEEL", 40)):
+            archive.writestr(name, "#" * size)
+    seen = read_wheel(path, keep=lambda _: True)
+    assert set(seen.texts) == {"x/a.py", "x-1.dist-info/WHEEL"}
+    assert seen.not_kept == ("x/b.py", "x-1.dist-info/big")

@@ -19,7 +19,7 @@ from trtllm_builder.verify.auditwheel import Opinion, ask_auditwheel, auditwheel
 from trtllm_builder.verify.checks import Check, noted, skipped
 from trtllm_builder.verify.checks.every import static_checks
 from trtllm_builder.verify.checks.provenance import provenance_check
-from trtllm_builder.verify.expect import Expectation
+from trtllm_builder.verify.expect import Expectation, required_groups
 from trtllm_builder.verify.library import Library, Target
 
 OURS = Expectation(single_device=True, strict=True, build_paths=("/build/ws",))
@@ -49,7 +49,7 @@ def wheel(
         version="1.0",
         build="",
         tags=frozenset(parse_tag(tag)),
-        headers=(("Version", "1.0"), *headers),
+        headers=(("Name", name), ("Version", "1.0"), *headers),
         members=tuple(Member(one, 10, 5, "cd" * 32, one.endswith(".so")) for one in names),
         findings=tuple(findings),
         texts={f"{INFO}/WHEEL": about, **(texts or {})},
@@ -81,6 +81,7 @@ MANY = "py3-none-manylinux_2_28_x86_64"
 
 
 PLANTED: list[tuple[str, Facts, Facts, str]] = [
+    ("name", (wheel(headers=[("Name", "numpy")]),), (wheel(name="a-b", headers=[("Name", "A.b")]),), "says numpy"),
     ("archive", (wheel(findings=[Finding("path", "../e", "leaves")]),), (wheel(),), "../e: path: leaves"),
     ("record", (wheel(findings=[Finding("record", "a", "other hash")]),), (wheel(),), "a: record: other hash"),
     ("tags", (wheel(tag=MANY, inside="py3-none-linux_x86_64"),), (wheel(tag=MANY),), "renamed afterwards"),
@@ -150,7 +151,7 @@ PLANTED: list[tuple[str, Facts, Facts, str]] = [
 
 
 def test_every_check_has_its_defect() -> None:
-    elsewhere = {"cuobjdump", "auditwheel", "provenance"}
+    elsewhere = {"cuobjdump", "auditwheel", "provenance", "build-record"}
     assert {one.id for one in static_checks(wheel(), (), OURS)} == {one[0] for one in PLANTED} | elsewhere
 
 
@@ -193,6 +194,25 @@ def test_what_is_wrong_with_anybodys_wheel() -> None:
         ("version", replace(wheel(), version="3.0"), ()),
     ):
         assert found(id, seen, libraries, STRANGER).fatal, id
+
+
+def test_each_requirement_has_its_own_remedy() -> None:
+    malformed = found("requires-dist", wheel(headers=[("Requires-Dist", "a b c")]))
+    assert malformed.status == "failed" and "mpi4py" not in malformed.remedy
+    both = found("requires-dist", wheel(headers=[("Requires-Dist", "a b c"), ("Requires-Dist", "mpi4py")]))
+    assert "no requirement" in both.remedy and "mpi4py" in both.remedy
+
+
+def test_a_stranger_has_no_profile() -> None:
+    asked = replace(STRANGER, required=required_groups(["sm_89"]))
+    assert "profile" not in found("gpu-targets", wheel(), (), asked).remedy
+    assert "profile" in found("gpu-targets", wheel(), (), replace(asked, strict=True)).remedy
+
+
+def test_a_wheel_file_that_was_not_read_is_not_missing() -> None:
+    seen = replace(wheel(members=[f"{INFO}/WHEEL"]), texts={}, not_kept=(f"{INFO}/WHEEL",))
+    assert str(found("tags", seen).evidence[0]) == "the WHEEL file was not read"
+    assert "there is no WHEEL" in str(found("tags", replace(wheel(), texts={})).evidence[0])
 
 
 def test_questions_that_do_not_arise() -> None:

@@ -57,7 +57,9 @@ def _tags(wheel: Wheel, expectation: Expectation) -> Check:
     title = "WHEEL says what the file name says"
     member, headers = wheel_file(wheel)
     if not member:
-        return skipped("tags", title, "there is no WHEEL file to compare with", severity="warning")
+        unread = any(m.name.endswith(".dist-info/WHEEL") and m.name.count("/") == 1 for m in wheel.members)
+        why = "the WHEEL file was not read" if unread else "there is no WHEEL file to compare with"
+        return skipped("tags", title, why, severity="warning")
     inside = frozenset(tag for text in headers.get("tag", []) for tag in parse_tag(text))
     problems = []
     if wheel.tags and inside != wheel.tags:

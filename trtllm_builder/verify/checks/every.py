@@ -9,6 +9,7 @@ from trtllm_builder.binary.wheel import Wheel
 from trtllm_builder.verify.auditwheel import Opinion, auditwheel_check
 from trtllm_builder.verify.checks import Check
 from trtllm_builder.verify.checks.archive import archive_checks
+from trtllm_builder.verify.checks.beside import build_record_check
 from trtllm_builder.verify.checks.imports import import_check
 from trtllm_builder.verify.checks.links import link_checks
 from trtllm_builder.verify.checks.names import name_checks
@@ -47,5 +48,6 @@ def static_checks(
         torch_check(wheel, libraries, expectation),
         requirement_check(wheel, expectation),
         import_check(wheel, libraries, expectation),
+        build_record_check(wheel.path, wheel.sha256),
         provenance_check(wheel.path, wheel.sha256),
     )

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Mapping
 
 from packaging.tags import Tag
+from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from trtllm_builder.binary.wheel import Wheel
@@ -20,8 +21,30 @@ _EXTENSION = re.compile(r"\.(?:(?P<full>cpython-3(?P<minor>\d+)[a-z]*)-[\w-]+|(?
 
 
 def name_checks(wheel: Wheel, expectation: Expectation) -> tuple[Check, ...]:
-    """version, python-tag and extensions."""
-    return (_version(wheel, expectation), _python_tag(wheel, expectation), _extensions(wheel, expectation))
+    """name, version, python-tag and extensions."""
+    return (
+        _name(wheel),
+        _version(wheel, expectation),
+        _python_tag(wheel, expectation),
+        _extensions(wheel, expectation),
+    )
+
+
+def _name(wheel: Wheel) -> Check:
+    """Names are compared as PEP 503 normalises them."""
+    stated = wheel.header("Name")
+    problems = [
+        f"METADATA says {name}, the file name {wheel.name}"
+        for name in stated
+        if wheel.name and canonicalize_name(name) != canonicalize_name(wheel.name)
+    ]
+    return judged(
+        "name",
+        "one name in the file name and METADATA",
+        problems if stated else ["METADATA has no Name"],
+        seen=stated,
+        remedy="Do not install it: it is another project's wheel under this name, or was renamed by hand.",
+    )
 
 
 def _version(wheel: Wheel, expectation: Expectation) -> Check:

@@ -37,7 +37,11 @@ def _required(libraries: Sequence[Library], expectation: Expectation) -> Check:
         title,
         problems,
         seen=[_met(group, libraries) for group in expectation.required],
-        remedy="Build with these architectures in the profile's cuda.architectures, or take a wheel made for this GPU."
+        remedy=(
+            "Build with these architectures in the profile's cuda.architectures, or take a wheel made for this GPU."
+            if expectation.strict
+            else "Take a wheel made for this GPU, or ask those who build this one."
+        )
         + (f" ({expectation.reason})" if expectation.reason else ""),
     )
 
