@@ -12,7 +12,9 @@ import typer
 
 if TYPE_CHECKING:
     from trtllm_builder.binary.wheel import Wheel
+    from trtllm_builder.verify.audit import Audit
     from trtllm_builder.verify.expect import Expectation
+    from trtllm_builder.verify.tried import Smoke
 
 
 def verify(
@@ -54,7 +56,7 @@ def verify(
     from trtllm_builder.verify.audit import audit, require_file
     from trtllm_builder.verify.auditwheel import find_auditwheel
     from trtllm_builder.verify.expect import asked_for, expectation_for
-    from trtllm_builder.verify.verdict import make_report, try_wheel
+    from trtllm_builder.verify.verdict import make_report
 
     require_file(wheel)
     if html is not None:
@@ -73,22 +75,19 @@ def verify(
                 cross_check=cross_check,
                 environ=os.environ,
             )
-            interpreter = python or _interpreter(found.wheel)
-            if wanted and interpreter is None:
-                why = "there is no Python of its tag on this machine: give one with --python"
-            tried = try_wheel(found, interpreter, os.environ, expectation) if wanted and interpreter else None
+            tried, why = _try(found, python, expectation) if wanted else (None, why)
     except Interrupted as stop:
         raise Interrupted(
             stop.what, signal=stop.signal, remedy="nothing was kept; the same command starts anew"
         ) from None
-    report = make_report(found, tried, expectation, why_no_smoke=why)
-    if html is not None:
-        _write(html, report.html())
+    report = make_report(found, tried, expectation, why_no_smoke=why, smoke_asked=run_import is True)
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=2))
     else:
         for line in report.lines(verbose=verbose):
             typer.echo(line)
+    if html is not None:
+        _write(html, report.html())  # last: a full disk must not lose the report on the terminal
     if not report.passed:
         raise typer.Exit(VerifyError.exit_code)
 
@@ -116,17 +115,31 @@ def _of_profile(wheel: Path, profile: str, profile_dirs: list[Path] | None) -> E
     return held if wheel.name.startswith("tensorrt_llm-") else replace(held, libraries=(), allowed=None, ptx=None)
 
 
-def _interpreter(wheel: Wheel) -> Path | None:
-    """Ours when the wheel's tags admit it, else the first ``pythonX.Y`` on PATH that they do."""
-    import shutil
+def _try(found: Audit, python: Path | None, expectation: Expectation) -> tuple[Smoke | None, str]:
+    """What came of the import, or why it could not be tried: that must not lose what the audit found."""
+    from trtllm_builder.errors import HostError, VerifyError
+    from trtllm_builder.verify.verdict import try_wheel
 
+    interpreter = python or _interpreter(found.wheel)
+    if interpreter is None:
+        return None, "no Python of its tag runs on this machine: give one with --python"
+    try:
+        return try_wheel(found, interpreter, os.environ, expectation), ""
+    except (HostError, VerifyError) as error:
+        return None, error.what
+
+
+def _interpreter(wheel: Wheel) -> Path | None:
+    """Ours when the wheel's tags admit it, else the first that they do and that runs."""
     from packaging.tags import sys_tags
+
+    from trtllm_builder.host.interpreters import find_python
 
     if not wheel.tags or {(t.interpreter, t.abi) for t in sys_tags()} & {(t.interpreter, t.abi) for t in wheel.tags}:
         return Path(sys.executable)
     for name in sorted({tag.interpreter for tag in wheel.tags if tag.interpreter.startswith("cp3")}):
-        if found := shutil.which(f"python3.{name[3:]}"):
-            return Path(found)
+        if name[3:].isdigit() and (found := find_python(f"3.{name[3:]}", os.environ)):
+            return found.path
     return None
 
 
@@ -152,6 +165,8 @@ def _require_writable(page: Path) -> None:
     from trtllm_builder.errors import UsageError
 
     directory = page.parent
+    if str(page) == "-":
+        raise UsageError("--html writes a file, and - is none", remedy="Name a file, such as --html report.html.")
     if page.is_dir() or not directory.is_dir() or not os.access(directory, os.W_OK):
         why = "is a directory" if page.is_dir() else f"cannot be written: {directory} is no directory that we may write"
         raise UsageError(f"--html {page} {why}", remedy="Name a file in a directory that exists.")

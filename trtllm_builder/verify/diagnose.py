@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import signal
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trtllm_builder.units import format_size
@@ -168,9 +170,26 @@ def diagnose_failure(phase: str, text: str, *, status: int | None = None, driver
             return Diagnosis(rule.id, rule.what.format(*match.groups()), rule.remedy)
     if status is not None and status < 0:
         what = f"The process died of signal {-status} {_WHEN.get(phase, '')}".rstrip() + "."
-        return Diagnosis("crashed", what, "The output holds the Python stack at that moment.")
-    last = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no output")
+        if status == -signal.SIGKILL:
+            return Diagnosis(
+                "crashed", what, "It was killed, often for memory: read the kernel's log, or give it more."
+            )
+        fatal = "Fatal Python error" in text
+        told = "The output holds the Python stack at that moment." if fatal else "It left no Python stack."
+        return Diagnosis("crashed", what, told)
+    lines = [line for line in text.splitlines() if line.strip()]
+    last = lines[raised(lines)].strip() if lines else "no output"
     return Diagnosis(f"{phase}-failed", f"It failed {_WHEN.get(phase, 'in ' + phase)}: {last}", "Read the traceback.")
+
+
+def raised(lines: Sequence[str]) -> int:
+    """Which line of a traceback names the exception: behind the last frame, whatever the message goes on to say.
+
+    The last one where there is no frame.
+    """
+    frames = [number for number, line in enumerate(lines) if line.startswith('  File "')]
+    behind = range(frames[-1] + 1 if frames else len(lines), len(lines))
+    return next((number for number in behind if not lines[number][0].isspace()), len(lines) - 1)
 
 
 def diagnose_hang(phase: str, stack: str, mapped: tuple[str, ...], *, seconds: float) -> Diagnosis:
@@ -201,11 +220,11 @@ def diagnose_deadline(phase: str, *, seconds: float) -> Diagnosis:
     )
 
 
-def diagnose_parent_killed(phase: str, signal: int) -> Diagnosis:
-    """The process that started it was ended by ``signal`` while it ran."""
+def diagnose_parent_killed(phase: str, number: int) -> Diagnosis:
+    """The process that started it was ended by signal ``number`` while it ran."""
     return Diagnosis(
         "killed-parent",
-        f"The wheel killed its parent process {_WHEN.get(phase, 'in ' + phase)}: signal {signal}.",
+        f"The wheel killed its parent process {_WHEN.get(phase, 'in ' + phase)}: signal {number}.",
         "Look for os.kill, os.killpg and os.getppid in the wheel's code: it would end whatever program imports it.",
     )
 

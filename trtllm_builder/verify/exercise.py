@@ -35,6 +35,7 @@ _DRIVER_LIMIT = 60.0  # seconds; eight GPUs without persistence take ten to wake
 _CHILD = Path(__file__).with_name("smoke_child.py")
 _RESTRICT = Path(__file__).with_name("restrict_child.py")
 _KEPT_OUTPUT, _KEPT_PROGRESS = 64 << 10, 1 << 20  # bytes
+_FATAL = "Fatal Python error"
 _FLOOD = 64 << 20  # bytes of output, or of progress
 
 
@@ -187,9 +188,10 @@ def _exited(result: Smoke, told: Progress, text: str, status: int, place: Path) 
         found = diagnose_failure(result.phase, trace, driver=driver)
         return replace(result, outcome="failed", diagnosis=found, stack=trace[-STACK_LIMIT:])
     if status != 0:
-        return replace(
-            result, outcome="failed", diagnosis=diagnose_failure(result.phase, text, status=status, driver=driver)
-        )
+        found = diagnose_failure(result.phase, text, status=status, driver=driver)
+        # faulthandler's dump begins with the innermost call: the end of the output would lose just that.
+        _, mark, dump = text.rpartition(_FATAL) if status < 0 else ("", "", "")
+        return replace(result, outcome="failed", diagnosis=found, stack=(mark + dump)[:STACK_LIMIT])
     if result.phase != "exit":
         what = "The process ended without an error before it was through."
         early = Diagnosis("ended-early", what, "Look for os._exit in the wheel's code, or in what it calls.")

@@ -17,7 +17,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-_LIMIT = 20_000  # characters of each text that is told
+_LIMIT, _PART = 20_000, 4_000  # characters of each text that is told, and of one message in a traceback
 
 
 def dump_stacks_on_signal() -> None:
@@ -96,7 +96,9 @@ def main() -> int:
             progress.say("phase", phase=phase)
             launch_kernel(task["modules"][0], progress)
     except BaseException as error:  # noqa: BLE001 - SystemExit too: a wheel that ends the interpreter is broken
-        text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        parts = traceback.format_exception(type(error), error, error.__traceback__)
+        # A long message must not push out the type that stands before it.
+        text = "".join(part if len(part) <= _PART else part[:_PART] + "...\n" for part in parts)
         progress.say("error", phase=phase, traceback=text[-_LIMIT:])
         return 1
     progress.say("phase", phase="exit")

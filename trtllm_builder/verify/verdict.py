@@ -12,12 +12,14 @@ from trtllm_builder.errors import VerifyError
 from trtllm_builder.units import format_duration
 from trtllm_builder.verify.audit import Audit
 from trtllm_builder.verify.checks import Check, Severity, evidence, judged, skipped
+from trtllm_builder.verify.diagnose import raised
 from trtllm_builder.verify.environment import installer_environment
 from trtllm_builder.verify.expect import Expectation
 from trtllm_builder.verify.needs import needs_of
 from trtllm_builder.verify.report import Report
 from trtllm_builder.verify.smoke import Smoke, smoke
 
+_UNMET = "What --import asked for was not done. Give a Python that runs with --python, or leave --import out."
 SLOW_IMPORT = 10.0  # seconds
 _TITLES: Mapping[str, str] = {
     "install": "installs in a fresh environment",
@@ -33,9 +35,23 @@ _TITLES: Mapping[str, str] = {
 _PHASES = ("install", "import", "answer", "launch", "exit")
 
 
-def make_report(found: Audit, tried: Smoke | None, expectation: Expectation, *, why_no_smoke: str = "") -> Report:
-    """The audit's checks and the smoke test's; without a smoke test these are skipped for the reason given."""
+def make_report(
+    found: Audit,
+    tried: Smoke | None,
+    expectation: Expectation,
+    *,
+    why_no_smoke: str = "",
+    smoke_asked: bool = False,
+) -> Report:
+    """The audit's checks and the smoke test's; without a smoke test these are skipped for the reason given.
+
+    ``smoke_asked``: it was asked for by name, so that not having been run is a failure to import.
+    """
     version = next(iter(found.wheel.header("Version")), "")
+    smoked = smoke_checks(tried, expectation, version, why_no_smoke)
+    if tried is None and smoke_asked:
+        unmet = Check("import", "error", "failed", _TITLES["import"], evidence((f"not tried: {why_no_smoke}",)), _UNMET)
+        smoked = tuple(unmet if check.id == "import" else check for check in smoked)
     return Report(
         wheel=found.wheel.path.name,
         sha256=found.wheel.sha256,
@@ -45,7 +61,7 @@ def make_report(found: Audit, tried: Smoke | None, expectation: Expectation, *, 
         members=found.wheel.members,
         libraries=found.libraries,
         imports=tried,
-        checks=(*found.checks, *smoke_checks(tried, expectation, version, why_no_smoke)),
+        checks=(*found.checks, *smoked),
     )
 
 
@@ -116,7 +132,11 @@ def _phase(id: str, tried: Smoke) -> Check:
 def _evidence(tried: Smoke) -> tuple[str, ...]:
     stack = [line for line in tried.stack.splitlines() if line.strip()]
     # A dump begins with the innermost call, a traceback ends with it. All of it is in the report's imports.
-    stack = stack[-5:] if tried.outcome == "failed" else stack[:20]
+    if tried.outcome == "failed" and not (stack and stack[0].startswith("Fatal Python error")):
+        at = raised(stack)
+        stack = stack[max(0, at - 4) : at + 4]
+    else:
+        stack = stack[:20]
     return (*stack, *(f"output: {line}" for line in tried.output.splitlines()[-10:]))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ import typer
 from typer.testing import CliRunner
 
 from trtllm_builder.cli import verify as command
-from trtllm_builder.errors import HostError, UsageError
+from trtllm_builder.errors import UsageError
 from trtllm_builder.verify.capability import order, runnable, runs_on
 from trtllm_builder.verify.expect import Expectation, asked_for, expectation_for, from_label, required_groups
 from trtllm_builder.verify.tried import Answer, Smoke
@@ -122,7 +123,7 @@ def test_only_ours_with_its_record_is_imported_unasked(make_wheel: MakeWheel, mo
     assert tried[-1][0] == Path("/nowhere/python")
     other = make_wheel(version="1.0", tag="cp32-cp32-linux_x86_64")
     _, said = run(other, "--import")
-    assert len(tried) == 2 and "no Python of its tag on this machine" in said
+    assert len(tried) == 2 and "FAILED import: not tried: no Python of its tag runs on this machine" in said
 
 
 def test_the_page_is_written_beside_the_text(make_wheel: MakeWheel, tmp_path: Path) -> None:
@@ -149,6 +150,26 @@ def test_a_profile_is_held_against_it(make_wheel: MakeWheel, monkeypatch: pytest
     assert "FAILED gpu-targets: lacks sm_86 or sm_89: it holds no machine code" in said
 
 
-def test_what_is_no_python_is_refused(make_wheel: MakeWheel) -> None:
-    with pytest.raises(HostError, match="cannot be run as a Python interpreter: it is none"):
-        run(make_wheel(), "--import", "--python", "/bin/true")
+def test_what_is_no_python_fails_and_loses_no_report(make_wheel: MakeWheel) -> None:
+    code, said = run(make_wheel(), "--import", "--python", "/bin/true")
+    assert code == 7 and "cannot be run as a Python interpreter: it is none" in said
+    assert "passed: archive, record" in said
+
+
+def test_a_record_of_other_bytes_is_told(make_wheel: MakeWheel) -> None:
+    wheel = make_wheel()
+    path = wheel.with_name(f"{wheel.name}.record.json")
+    for text, told in (
+        (None, "is of other bytes: sha256 abc"),
+        ("{", "cannot be read: it is no JSON"),
+        ("[1]", "cannot be read: it is JSON, and no record of ours"),
+    ):
+        record(wheel, {"wheel": {"sha256": "abc"}}) if text is None else path.write_text(text)
+        _, said = run(wheel, "--no-import")
+        assert "warning build-record: the record beside it " + told in said
+    path.unlink()
+    os.mkfifo(path)
+    assert "build-record: the record beside it cannot be read" in run(wheel, "--no-import")[1]
+    path.unlink()
+    record(wheel)
+    assert "build-record" in run(wheel, "--no-import")[1].partition("passed:")[2]

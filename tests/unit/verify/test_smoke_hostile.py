@@ -165,3 +165,24 @@ def test_a_signal_that_wakes_the_hanging_does_not_move_its_phase(attempt: Try) -
     )
     assert (tried.outcome, tried.phase) == ("hang", "import")
     assert tried.diagnosis and tried.diagnosis.id == "hang-import"
+
+
+def test_a_crash_shows_its_own_frame_and_a_kill_claims_no_stack(attempt: Try) -> None:
+    deep = "import os\ndef down(n): os.kill(os.getpid(), 11) if n == 0 else down(n - 1)\ndown(60)"
+    tried = attempt({"tensorrt_llm/llm.py": deep}, answer=None)
+    assert tried.stack.startswith("Fatal Python error: Segmentation fault")
+    (failed,) = (c for c in smoke_checks(tried, Expectation(), "1") if c.fatal)
+    assert 'tensorrt_llm/llm.py", line 2 in down' in " ".join(map(str, failed.evidence[:6]))
+
+
+def test_killed_is_often_for_memory(attempt: Try) -> None:
+    tried = attempt({"tensorrt_llm/llm.py": "import os; os.kill(os.getpid(), 9)"}, answer=None)
+    assert tried.diagnosis and tried.diagnosis.id == "crashed" and "often for memory" in tried.diagnosis.remedy
+
+
+@pytest.mark.parametrize("message", ["'x' * 99_999", "'line\\n' * 50"])
+def test_a_long_message_keeps_its_type(attempt: Try, message: str) -> None:
+    tried = attempt({"tensorrt_llm/llm.py": f"raise ValueError({message})"}, answer=None)
+    assert tried.diagnosis and ": ValueError: " in tried.diagnosis.what
+    (failed,) = (c for c in smoke_checks(tried, Expectation(), "1") if c.fatal)
+    assert any(str(one).startswith("ValueError: ") for one in failed.evidence)

@@ -61,6 +61,17 @@ def test_our_own_cuobjdump_is_used(
     assert command._cuobjdump() == directory / tool.binary
 
 
+def test_a_page_is_a_file_and_its_disk_loses_no_report(
+    make_wheel: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (page := tmp_path / "page.html").symlink_to("/dev/full")
+    with pytest.raises(UsageError, match="- is none"):
+        command.verify(make_wheel(), html=Path("-"))
+    with pytest.raises(HostError, match=r"page\.html could not be written"):
+        command.verify(make_wheel(version="1.0"), html=page)
+    assert "passed: archive" in capsys.readouterr().out
+
+
 STAY = """
 import os, time
 open({path!r}, "w").write(str(os.getpid()))
