@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import selectors
 import signal
 import subprocess
 import time
@@ -11,9 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Literal, TypeVar, cast
 
 from trtllm_builder.text import clean, redact
+
+_PIPE = 1 << 16  # bytes read or written at once
 
 
 @dataclass(frozen=True)
@@ -25,14 +28,17 @@ class Completed:
     stdout: str
     stderr: str
     timed_out: bool = False
+    flooded: bool = False
 
     @property
     def ok(self) -> bool:
-        return self.returncode == 0 and not self.timed_out
+        return self.returncode == 0 and not self.timed_out and not self.flooded
 
     @property
     def last_line(self) -> str:
         """The last line that says something, of stderr or else of stdout: what to show beside a sentence of ours."""
+        if self.flooded:
+            return "it wrote without end, and was ended"
         for stream in (self.stderr, self.stdout):
             lines = [line.strip() for line in stream.splitlines() if line.strip()]
             if lines:
@@ -49,11 +55,13 @@ def run(
     input: str | None = None,
     pass_fds: Sequence[int] = (),
     on_start: Callable[[int], None] | None = None,
+    most: int = 8 << 20,
 ) -> Completed:
     """Run to the end, capturing both streams; at ``timeout`` seconds the whole process group is killed.
 
     ``pass_fds`` stay open in the child: a lock held by descriptor then outlives us for as long as the child lives.
-    ``on_start`` gets the number of the child's session.
+    ``on_start`` gets the number of the child's session. A child that writes more than ``most`` bytes to one stream is
+    ended as well: the beginning of what it wrote is kept, and the result says ``flooded``.
     Raises FileNotFoundError or PermissionError when the program cannot be started.
     """
     words = [os.fspath(word) for word in argv]
@@ -64,32 +72,74 @@ def run(
         stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
         start_new_session=True,
         pass_fds=tuple(pass_fds),
     )
-    timed_out = False
     try:
         if on_start is not None:
             on_start(child.pid)
-        out, err = child.communicate(input, timeout=timeout)
-    except subprocess.TimeoutExpired:
-        timed_out = True
-        end_group(child.pid, grace=1.0)
-        try:
-            out, err = child.communicate(timeout=5)
-        except subprocess.TimeoutExpired:
-            out, err = "", ""  # something that left the session still holds the pipes; nobody waits for it
+        until = None if timeout is None else time.monotonic() + timeout
+        out, err, ending = _talk(child, (input or "").encode("utf-8", "replace"), until, most)
+        if ending is not None:
+            end_group(child.pid, grace=1.0)
+            child.wait(timeout=5)
+        if ending == "flooded":
+            out, err = out[:_PIPE], err[:_PIPE]
     except BaseException:
         end_group(child.pid, grace=1.0)
         child.wait()
+        raise
+    finally:
         for stream in (child.stdin, child.stdout, child.stderr):
             if stream is not None:
-                stream.close()
-        raise
-    return Completed(tuple(words), child.returncode, redact(clean(out)), redact(clean(err)), timed_out)
+                with suppress(BrokenPipeError):
+                    stream.close()
+    return Completed(
+        tuple(words), child.returncode, _text(out), _text(err), timed_out=ending == "late", flooded=ending == "flooded"
+    )
+
+
+def _talk(
+    child: subprocess.Popen[bytes], message: bytes, until: float | None, most: int
+) -> tuple[bytearray, bytearray, Literal["late", "flooded"] | None]:
+    """What it writes until it closes both streams and has ended, ``until`` (monotonic) or beyond ``most`` bytes."""
+    out, err = bytearray(), bytearray()
+    kept = {stream.fileno(): data for stream, data in ((child.stdout, out), (child.stderr, err)) if stream}
+    with selectors.DefaultSelector() as ready:
+        for stream in kept:
+            ready.register(stream, selectors.EVENT_READ)
+        if child.stdin is not None:
+            os.set_blocking(child.stdin.fileno(), False)
+            ready.register(child.stdin, selectors.EVENT_WRITE)
+        while ready.get_map():
+            left = None if until is None else until - time.monotonic()
+            if left is not None and left <= 0:
+                return out, err, "late"
+            for key, _ in ready.select(left):
+                if key.fd not in kept:
+                    with suppress(BrokenPipeError):
+                        message = message[os.write(key.fd, message[:_PIPE]) :] if message else b""
+                        if message:
+                            continue
+                    ready.unregister(key.fileobj)
+                    child.stdin.close()  # type: ignore[union-attr]
+                    continue
+                data = os.read(key.fd, _PIPE)
+                if not data:
+                    ready.unregister(key.fileobj)
+                kept[key.fd] += data
+                if len(kept[key.fd]) > most:
+                    return out, err, "flooded"
+    try:
+        child.wait(None if until is None else max(0.0, until - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        return out, err, "late"
+    return out, err, None
+
+
+def _text(data: bytearray) -> str:
+    text = data.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
+    return redact(clean(text))
 
 
 def group_members(group: int) -> tuple[int, ...]:

@@ -25,6 +25,7 @@ _PASSED = ("PATH", "HOME", "TMPDIR", "SSH_AUTH_SOCK", *_PROXIES, *_AUTHORITIES)
 # A repository's own configuration beats a global file, but not these.
 _ALWAYS = (("core.fsmonitor", "false"), ("core.hooksPath", "/dev/null"), ("core.pager", "cat"))
 _SSH = "ssh -oBatchMode=yes -oConnectTimeout=20 -oServerAliveInterval=20 -oServerAliveCountMax=3"
+_MOST = 64 << 20  # bytes; somebody's edits are as large as they are
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Git:
             env=environment,
             timeout=max(timeout, 0.1),
             pass_fds=() if lock is None else (lock,),
+            most=_MOST,
         )
 
     def environment(self, url: Url | None = None) -> dict[str, str]:
