@@ -18,7 +18,7 @@ from markupsafe import Markup
 from trtllm_builder import __version__
 from trtllm_builder.text import clean
 from trtllm_builder.units import format_duration, format_size
-from trtllm_builder.verify.checks import Check, Level
+from trtllm_builder.verify.checks import Check, Level, visible
 from trtllm_builder.verify.matrix import matrix
 
 if TYPE_CHECKING:
@@ -72,7 +72,13 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"size": format_size, "duration": format_duration, "most": _most, "left_out": _left_out}
+    environment.filters |= {
+        "size": format_size,
+        "duration": format_duration,
+        "most": _most,
+        "left_out": _left_out,
+        "visible": visible,
+    }
     return environment
 
 

@@ -109,7 +109,9 @@ def _matrix(table: Matrix, libraries: int) -> list[str]:
         marks = (_MARKS[cell.mark] if cell else "." for cell in row.cells)
         cells = "".join(f" {mark:>{len(head)}}" for mark, head in zip(marks, heads, strict=True))
         lines.append("  " + _short(row.name).ljust(width) + cells)
-    means = {"code": "+ machine code", "ptx": "p PTX (c90: compute_90)", "relocatable": "r relocatable only"}
+    virtual = next((name for name in table.columns if name.startswith("compute_")), "")
+    example = f" ({virtual.replace('compute_', 'c')}: {virtual})" if virtual else ""
+    means = {"code": "+ machine code", "ptx": f"p PTX{example}", "relocatable": "r relocatable only"}
     return [*lines, f"  ({', '.join(means[mark] for mark in means if mark in table.marks)})"]
 
 

@@ -203,6 +203,11 @@ def test_each_requirement_has_its_own_remedy() -> None:
     assert "no requirement" in both.remedy and "mpi4py" in both.remedy
 
 
+def test_characters_that_cannot_be_seen_are_spelled_out() -> None:
+    one = found("archive", wheel(findings=[Finding("path", "a\x1b[31mb\u202e.py", "control characters")]))
+    assert one.fault == r"archive: a\x1b[31mb\u202e.py: path: control characters"
+
+
 def test_a_stranger_has_no_profile() -> None:
     asked = replace(STRANGER, required=required_groups(["sm_89"]))
     assert "profile" not in found("gpu-targets", wheel(), (), asked).remedy

@@ -16,7 +16,9 @@ from trtllm_builder.verify.audit import audit
 from trtllm_builder.verify.checks import Check, evidence
 from trtllm_builder.verify.diagnose import Diagnosis
 from trtllm_builder.verify.expect import Expectation, required_groups
+from trtllm_builder.verify.matrix import Cell, Matrix, Row
 from trtllm_builder.verify.report import Report
+from trtllm_builder.verify.report_text import _matrix
 from trtllm_builder.verify.smoke import Answer, Smoke
 from trtllm_builder.verify.verdict import make_report
 
@@ -180,3 +182,8 @@ def test_the_command(make_wheel: Callable[..., Path], make_library: Callable[...
     jsonschema.validate(document, SCHEMA)
     assert code == 7 and document["passed"] is False
     assert [c["id"] for c in document["checks"] if c["status"] == "failed"] == ["gpu-targets"]
+
+
+def test_the_legend_names_a_column_that_is_there() -> None:
+    table = Matrix(("sm_89", "compute_120"), (Row(("a.so",), (Cell("code", 1, 1), Cell("ptx", 1, 1))),))
+    assert _matrix(table, 1)[-1] == "  (+ machine code, p PTX (c120: compute_120))"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from trtllm_builder.text import clean
 
+_UNSEEN = {"Cc", "Cf", "Zl", "Zp"}
 _FAULT_LIMIT = 300  # characters
 Severity = Literal["error", "warning", "info"]
 Status = Literal["passed", "failed", "skipped"]
@@ -23,11 +25,17 @@ class Evidence:
     line: int = 0
 
     def __str__(self) -> str:
-        where = f"{self.member}:{self.line}" if self.line else self.member
+        member = visible(self.member)
+        where = f"{member}:{self.line}" if self.line else member
         return f"{where}: {self.what}" if where else self.what
 
 
 Seen = str | Evidence
+
+
+def visible(name: str) -> str:
+    """``name`` with what is no character to see spelled out, as in ``a\\x1b[31m.py``: it may be the very finding."""
+    return "".join(char if unicodedata.category(char) not in _UNSEEN else ascii(char)[1:-1] for char in name)
 
 
 @dataclass(frozen=True)
