@@ -13,18 +13,16 @@ def why_gone(entry: RunEntry) -> tuple[str, str]:
     again = f"trtllm-build --profile {entry.profile}"
     elsewhere = "if it was moved, `trtllm-build resume --workspace ITS-NEW-PLACE` goes on there"
     try:
-        present = is_tagged(root) and (workspace.source.exists() or workspace.build.exists())
         known = workspace.journal.last_run() is not None
+        what = damage(workspace)
     except OSError as error:
         return (
             f"what became of run {run} is unknown: {error.filename or root} cannot be read ({error.strerror})",
             f"put that right, and nothing is lost; {elsewhere}",
         )
-    if present and not known:
-        file = workspace.journal_file
-        damage = "is damaged: no line of it tells of a run" if file.exists() else "is gone"
+    if what:
         return (
-            f"run {run} cannot be gone on with: its workspace {root} is there, but {file} {damage}",
+            f"run {run} cannot be gone on with: {what}",
             f"{again} --workspace {root} starts another run there, which keeps what was compiled",
         )
     if known:
@@ -33,3 +31,13 @@ def why_gone(entry: RunEntry) -> tuple[str, str]:
             f"trtllm-build resume --workspace {root} goes on with that one",
         )
     return f"nothing is left of run {run}: there is no workspace {root}", f"{elsewhere}; {again} starts another one"
+
+
+def damage(workspace: Workspace) -> str:
+    """What is wrong when a build left a workspace and its journal tells of no run; else nothing. Raises OSError."""
+    made = is_tagged(workspace.root) and (workspace.source.exists() or workspace.build.exists())
+    if not made or workspace.journal.last_run() is not None:
+        return ""
+    file = workspace.journal_file
+    rest = "is damaged: no line of it tells of a run" if file.exists() else "is gone"
+    return f"the workspace {workspace.root} is there, but {file} {rest}"

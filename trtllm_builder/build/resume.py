@@ -10,7 +10,7 @@ from pathlib import Path
 
 from trtllm_builder.build.distrust import is_unconfigured
 from trtllm_builder.build.edits import find_edits
-from trtllm_builder.build.gone import why_gone
+from trtllm_builder.build.gone import damage, why_gone
 from trtllm_builder.build.journal import Journal, Json
 from trtllm_builder.build.left import as_asked, as_left
 from trtllm_builder.build.observer import Observer
@@ -95,6 +95,12 @@ def _of_workspace(run: str | None, workspace: Path) -> RunEntry:
     root = workspace.expanduser().absolute()
     last = Journal(root / "journal.jsonl").last_run(run)
     if last is None:
+        if broken := damage(Workspace(root)):
+            raise UsageError(
+                broken,
+                remedy=f"trtllm-build --profile NAME --workspace {root} starts another run there, which keeps what was "
+                "compiled",
+            )
         what = f"no run {run!r} was" if run else "no run was ever"
         raise UsageError(f"{what} started in the workspace {root}", remedy="`trtllm-build runs` shows where runs are")
     return RunEntry(last["id"], last["plan"]["profile"], root, last.get("request") or {}, last["time"])

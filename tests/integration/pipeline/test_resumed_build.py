@@ -240,3 +240,20 @@ def test_killed_while_tools_are_installed_and_while_it_cleans_up(
     assert builder.record["source"]["state"] == "clean" and left_running() == []
     left = [path.name for path in few_tools.rglob(".*") if path.name.startswith(".ninja")]
     assert left == [], "nothing half installed stays"
+
+
+def test_a_lost_journal_and_a_workspace_that_was_moved(compiled: Any) -> None:
+    before, file = objects(compiled), compiled.workspace / "journal.jsonl"
+    file.write_bytes(b"\x00\xff[{" * 99)
+    assert "is damaged" in resume(compiled, expect=2).stderr
+    compiled.run()
+    again = [name for name, mtime in objects(compiled).items() if before[name] != mtime]
+    assert ".dirty" not in compiled.wheel.name
+    assert all("fmha_v2_cu" in name for name in again), "generated sources, of which only the journal knew if whole"
+    assert not (compiled.workspace / "aside").exists()
+    first = compiled.wheel.read_bytes()
+    lose_wheels(compiled)
+    compiled.workspace = compiled.workspace.rename(compiled.workspace.with_name("elsewhere"))
+    assert "there is no workspace" in call(compiled, "resume", expect=2).stderr
+    shown = resume(compiled).stdout
+    assert "was moved here from" in shown and compiled.wheel.read_bytes() == first

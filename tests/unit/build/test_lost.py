@@ -13,7 +13,9 @@ from trtllm_builder.build.edits import find_edits, is_unaccounted, keep_times, n
 from trtllm_builder.build.gone import why_gone
 from trtllm_builder.build.lost import recover, settle
 from trtllm_builder.build.registry import RunEntry
+from trtllm_builder.build.resume import choose
 from trtllm_builder.build.workspace import Workspace, tag_cache
+from trtllm_builder.errors import UsageError
 from trtllm_builder.patching.results import Change
 from trtllm_builder.patching.write import write_all
 from trtllm_builder.source.directory import obtain_directory
@@ -104,5 +106,7 @@ def test_what_is_said_of_a_run_that_is_gone(tmp_path: Path) -> None:
     assert what.endswith("journal.jsonl is gone") and f"--workspace {workspace.root}" in remedy
     workspace.journal_file.write_bytes(b"\xffrubbish")
     assert "damaged" in why_gone(entry)[0]
+    with pytest.raises(UsageError, match="damaged"):
+        choose(None, {}, workspace.root)
     workspace.journal.append("run", id="b")
     assert "another one" in why_gone(entry)[0]
