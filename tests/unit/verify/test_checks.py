@@ -208,6 +208,16 @@ def test_characters_that_cannot_be_seen_are_spelled_out() -> None:
     assert one.fault == r"archive: a\x1b[31mb\u202e.py: path: control characters"
 
 
+def test_the_python_of_others_that_names_mpi_is_told() -> None:
+    for text, told in (
+        ("import os\n  from mpi4py import MPI", "x/a.py:2: names mpi4py"),
+        ("import ctypes\n\nctypes.CDLL('libmpi.so.40')", "x/a.py:3: names libmpi.so.40"),
+    ):
+        one = found("mpi-imports", wheel(texts={"x/a.py": text}))
+        assert (one.status, one.level, str(one.evidence[0])) == ("failed", "info", told)
+    assert found("mpi-imports", wheel(texts={"x/a.py": "# mpi4py and libmpi"})).status == "skipped"
+
+
 def test_a_stranger_has_no_profile() -> None:
     asked = replace(STRANGER, required=required_groups(["sm_89"]))
     assert "profile" not in found("gpu-targets", wheel(), (), asked).remedy
