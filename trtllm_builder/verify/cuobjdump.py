@@ -14,7 +14,9 @@ from pathlib import Path
 from trtllm_builder.process import Completed, run
 from trtllm_builder.verify.library import Library
 
-_TIMEOUT = 300.0  # seconds for one library; 852 MB take about 1.5
+_PROBE = 10.0  # seconds to tell its version
+_TIMEOUT = 120.0  # seconds for one library; 852 MB take about 1.5
+_MOST = 64 << 20  # bytes of one listing; a line is about 60
 _LISTED = re.compile(r"^(ELF|PTX) file\s+\d+: .*\.(sm_\d+a?)f?\.(?:cubin|ptx)\s*$", re.MULTILINE)
 _RELEASE = re.compile(r"release (\d+)\.(\d+)")
 _KNOWN = re.compile(r"'(sm_\d+)'")
@@ -51,8 +53,10 @@ def ask(tool: Path, file: Path, library: Library, environ: Mapping[str, str]) ->
             name = target.name.replace("compute_", "sm_").removesuffix("f")
             ours["ELF" if target.kind == "cubin" else "PTX", name] += target.count
     try:
-        release, known = _about(tool, tuple(sorted(env.items())))
-        listed = run([tool, "--list-elf", "--list-ptx", file], env=env, timeout=_TIMEOUT)
+        why, release, known = _about(tool, tuple(sorted(env.items())))
+        if why:
+            return SecondOpinion(unusable=why)
+        listed = run([tool, "--list-elf", "--list-ptx", file], env=env, timeout=_TIMEOUT, most=_MOST)
     except OSError as error:
         return SecondOpinion(unusable=f"cuobjdump cannot be run: {error}")
     if release and library.cuda and release < library.cuda:
@@ -68,10 +72,15 @@ def ask(tool: Path, file: Path, library: Library, environ: Mapping[str, str]) ->
 
 
 def _compare(library: Library, listed: Completed, ours: Counter[tuple[str, str]], file: Path) -> SecondOpinion:
+    if listed.timed_out:
+        return SecondOpinion(unusable=f"cuobjdump did not list {library.path} within {_TIMEOUT:g} s")
     if not listed.ok:
         said = listed.last_line.replace(str(file), library.name)
         return SecondOpinion(unusable=f"cuobjdump cannot read {library.path}: {said}")
     theirs = Counter((kind, name) for kind, name in _LISTED.findall(listed.stdout))
+    if not theirs and ours:
+        # It says so and exits with 0, or is something else of that name.
+        return SecondOpinion(unusable=f"cuobjdump lists nothing that we understand in {library.path}")
     if theirs == ours:
         return SecondOpinion()
     return SecondOpinion(
@@ -80,11 +89,16 @@ def _compare(library: Library, listed: Completed, ours: Counter[tuple[str, str]]
 
 
 @cache
-def _about(tool: Path, env: tuple[tuple[str, str], ...]) -> tuple[tuple[int, int] | None, frozenset[str]]:
-    """Its CUDA release, and what ``--help`` says it can decode; None and empty when it does not say."""
-    release = _RELEASE.search(run([tool, "--version"], env=dict(env), timeout=30).stdout)
-    known = _KNOWN.findall(run([tool, "--help"], env=dict(env), timeout=30).stdout)
-    return (int(release[1]), int(release[2])) if release else None, frozenset(known)
+def _about(tool: Path, env: tuple[tuple[str, str], ...]) -> tuple[str, tuple[int, int] | None, frozenset[str]]:
+    """Why it is of no use, its CUDA release, and what ``--help`` says it can decode; empty and None where it does not
+    say."""
+    told = run([tool, "--version"], env=dict(env), timeout=_PROBE)
+    if told.timed_out or told.flooded:
+        why = f"did not tell its version within {_PROBE:g} s" if told.timed_out else "writes without end"
+        return f"cuobjdump {why}", None, frozenset()
+    release = _RELEASE.search(told.stdout)
+    known = _KNOWN.findall(run([tool, "--help"], env=dict(env), timeout=_PROBE).stdout)
+    return "", (int(release[1]), int(release[2])) if release else None, frozenset(known)
 
 
 def _number(target: str) -> int:

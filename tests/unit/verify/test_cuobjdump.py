@@ -107,3 +107,33 @@ def test_a_library_that_cannot_be_unpacked_is_not_judged(
     monkeypatch.setattr(verify_audit, "unpack_member", full)
     seen = second(make_wheel({LIB: make_library("many.fatbin")}), tool(tmp_path, "13.5", NEW))
     assert seen.status == "skipped" and "No space left" in str(seen.evidence[0])
+
+
+@pytest.mark.parametrize(
+    ("version", "listing", "told"),
+    [
+        ("exec sleep 60", "", "did not tell its version within 0.5 s"),
+        ("exec yes", "", "writes without end"),
+        ("echo release 13.5", "exec sleep 60", f"did not list {LIB} within 0.5 s"),
+        ("echo release 13.5", "exec yes", "wrote without end"),
+        ("echo release 13.5", "exit 0", "lists nothing that we understand"),
+        ("echo release 13.5", "echo rubbish", "lists nothing that we understand"),
+    ],
+)
+def test_one_that_hangs_floods_or_talks_rubbish_cannot_judge(
+    make_wheel: Callable[..., Path],
+    make_library: Callable[..., bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    version: str,
+    listing: str,
+    told: str,
+) -> None:
+    hangs = ("_PROBE" if "sleep" in version else "_TIMEOUT", 0.5 if "sleep" in version + listing else 60)
+    for name, value in (hangs, ("_MOST", 1 << 16)):
+        monkeypatch.setattr(f"trtllm_builder.verify.cuobjdump.{name}", value)
+    path = tmp_path / "cuobjdump"
+    path.write_text(f"#!/bin/sh\ncase $1 in --version) {version};; --help) ;; *) {listing};; esac\n")
+    path.chmod(0o755)
+    seen = second(make_wheel({LIB: make_library("many.fatbin")}), path)
+    assert seen.status == "skipped" and told in str(seen.evidence[0])
