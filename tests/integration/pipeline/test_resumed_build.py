@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from trtllm_builder.build.journal import Journal
+
 pytestmark = pytest.mark.integration
 COMMAND = (sys.executable, "-m", "trtllm_builder")
 KERNELS = "cpp/tensorrt_llm/kernels"
@@ -185,7 +187,8 @@ def test_shell_and_retarget(builder: Any, validate: Callable[[str, object], None
     relative = str(binding.relative_to(workspace / "source"))
     done = json.loads(call(builder, "retarget", run, relative, "--json").stdout)
     validate("retarget", done)
-    assert done["steps"] == 1 and done["seconds"] > 0
+    # From the compile cache it takes less than the tenth of a second that is shown.
+    assert done["steps"] == 1 and done["seconds"] >= 0
     assert "nothing to do" in call(builder, "retarget", run, relative).stdout
     binding.write_text("no C++\n")
     broken = call(builder, "retarget", run, "bindings", expect=6)
@@ -253,7 +256,10 @@ def test_a_lost_journal_and_a_workspace_that_was_moved(compiled: Any) -> None:
     assert not (compiled.workspace / "aside").exists()
     first = compiled.wheel.read_bytes()
     lose_wheels(compiled)
+    last = Journal(file).last_run()
+    assert last is not None
     compiled.workspace = compiled.workspace.rename(compiled.workspace.with_name("elsewhere"))
-    assert "there is no workspace" in call(compiled, "resume", expect=2).stderr
+    # By its name: other tests of this session have unfinished runs too.
+    assert "there is no workspace" in call(compiled, "resume", last["id"], expect=2).stderr
     shown = resume(compiled).stdout
     assert "was moved here from" in shown and compiled.wheel.read_bytes() == first
