@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trtllm_builder.build import compile as compiling
-from trtllm_builder.build import finish, prepare
+from trtllm_builder.build import finish, prepare, toolchain
 from trtllm_builder.build.bundle_use import with_bundle
 from trtllm_builder.build.events import Recorder
 from trtllm_builder.build.journal import Journal, Json
@@ -29,9 +29,9 @@ from trtllm_builder.process import read_stat
 
 _TOOLS = Stage(
     "tools",
-    prepare.tools_inputs,
-    prepare.tools_lost,
-    prepare.do_tools,
+    toolchain.tools_inputs,
+    toolchain.tools_lost,
+    toolchain.do_tools,
     lambda result: f"CUDA {result['toolkit']}, {', '.join(result['paths'])}",
 )
 _FETCH = Stage(

@@ -17,13 +17,13 @@ from dataclasses import dataclass, replace
 from trtllm_builder.upstream.audit.attributes import instance
 from trtllm_builder.upstream.audit.calls import instantiate
 from trtllm_builder.upstream.audit.frame import Facts, Frame
-from trtllm_builder.upstream.audit.functions import any_method
+from trtllm_builder.upstream.audit.functions import any_method, arguments, parameters
 from trtllm_builder.upstream.audit.machine import Machine
 from trtllm_builder.upstream.audit.model import ENTRIES, Entry, EntryAudit, MpiAudit, Place, Standing, Touch, Verdict
 from trtllm_builder.upstream.audit.overlooked import follow_overlooked
 from trtllm_builder.upstream.audit.package import PACKAGE, Package
 from trtllm_builder.upstream.audit.statements import execute
-from trtllm_builder.upstream.audit.values import UNKNOWN, Anything, Class, Const, Function, Nothing, Value, one
+from trtllm_builder.upstream.audit.values import UNKNOWN, Anything, Class, Const, Function, Value, one
 
 _ONE_GPU = {"world_size": 1, "model_world_size": 1, "tp_size": 1, "gpus_per_node": 1}
 """Parameters of the executor's factory on one GPU."""
@@ -53,24 +53,26 @@ def _audit(package: Package, facts: Facts) -> MpiAudit:
     machine.execute = lambda body, frame: execute(machine, body, frame)
     seen: dict[Entry, _Seen] = {}
     for entry in ENTRIES:
-        before = _Seen(set(machine.touches), set(machine.unknown))
+        before = _Seen(set(machine.seen.touches), set(machine.seen.unknown))
         there = _enter(machine, entry)
         _settle(machine)
-        seen[entry] = _Seen(set(machine.touches) - before.touches, set(machine.unknown) - before.unknown, there)
+        seen[entry] = _Seen(
+            set(machine.seen.touches) - before.touches, set(machine.seen.unknown) - before.unknown, there
+        )
         seen[entry].modules = len(machine.modules)
     _overlooked(machine, seen["import"])
     entries: list[EntryAudit] = []
     worst: Verdict = "free of MPI"
     for entry, found in seen.items():
-        touches = _sorted(machine.touches[key] for key in found.touches)
+        touches = _sorted(machine.seen.touches[key] for key in found.touches)
         places = sorted(found.unknown, key=lambda place: (place.file, place.line))
-        unknown = tuple(machine.unknown[place] for place in places)
+        unknown = tuple(machine.seen.unknown[place] for place in places)
         worst = _worse(worst, _verdict(touches, bool(unknown)))
         verdict: Verdict = worst if found.there else "absent"
         entries.append(EntryAudit(entry, verdict, touches, unknown, found.modules))
     return MpiAudit(
         entries=tuple(entries),
-        guarded=tuple(sorted(machine.guarded.values(), key=lambda guard: (guard.place.file, guard.place.line))),
+        guarded=tuple(sorted(machine.seen.guarded.values(), key=lambda guard: (guard.place.file, guard.place.line))),
         assumptions=facts.assumptions(),
         notes=tuple(f"{path}: {why}" for path, why in sorted(package.notes.items())),
     )
@@ -92,12 +94,12 @@ def _settle(machine: Machine) -> None:
 
 def _overlooked(machine: Machine, first: _Seen) -> None:
     """What nothing was seen to call counts for the first entry: nothing rules out that importing calls it."""
-    touches, unknown = set(machine.touches), set(machine.unknown)
+    touches, unknown = set(machine.seen.touches), set(machine.seen.unknown)
     machine.overlooking = True
     while follow_overlooked(machine):
         _settle(machine)
-    first.touches |= set(machine.touches) - touches
-    first.unknown |= set(machine.unknown) - unknown
+    first.touches |= set(machine.seen.touches) - touches
+    first.unknown |= set(machine.seen.unknown) - unknown
 
 
 def with_closings(found: MpiAudit, after: Mapping[str, MpiAudit]) -> MpiAudit:
@@ -176,7 +178,7 @@ def _enter_named(machine: Machine) -> bool:
         elif isinstance(atom, Function):
             _run(machine, atom, {}, frame)
         elif isinstance(atom, Anything):
-            machine.strange(Place(frame.path, 1), "what LLM is could not be found")
+            machine.seen.strange(Place(frame.path, 1), "what LLM is could not be found")
     return True
 
 
@@ -229,25 +231,5 @@ def _method(machine: Machine, owner: Class, name: str, receiver: Value) -> None:
 
 def _run(machine: Machine, function: Function, given: dict[str, Value], frame: Frame) -> None:
     """With what a caller on one GPU gives: defaults, and sizes of one."""
-    spec = function.node.args
-    names = [argument.arg for argument in (*spec.posonlyargs, *spec.args)]
-    defaults: dict[str, ast.expr | None] = dict(
-        zip(names[len(names) - len(spec.defaults) :], spec.defaults, strict=True)
-    )
-    defaults |= {argument.arg: value for argument, value in zip(spec.kwonlyargs, spec.kw_defaults, strict=True)}
-    values: dict[str, Value] = {}
-    for name in (*names, *(argument.arg for argument in spec.kwonlyargs)):
-        default = defaults.get(name)
-        if name in given:
-            values[name] = given[name]
-        elif name in _ONE_GPU:
-            values[name] = one(Const(_ONE_GPU[name]))
-        elif isinstance(default, ast.Constant) and isinstance(default.value, (bool, int, float, str, type(None))):
-            values[name] = one(Const(default.value))
-        else:
-            values[name] = UNKNOWN
-    if spec.vararg is not None:
-        values[spec.vararg.arg] = UNKNOWN
-    if spec.kwarg is not None:
-        values[spec.kwarg.arg] = one(Nothing())
-    machine.run(function, values, frame, function.node)
+    sizes = {name: one(Const(size)) for name, size in _ONE_GPU.items() if name in parameters(function)}
+    machine.run(function, arguments(function, [], list({**sizes, **given}.items())), frame, function.node)

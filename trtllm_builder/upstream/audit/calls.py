@@ -49,7 +49,7 @@ def _one(
     machine: Machine, atom: Atom, node: ast.Call, positional: Sequence[Value], keywords: Keywords, frame: Frame
 ) -> Value:
     if isinstance(atom, Mpi):
-        machine.touch(frame, node, f"calls {atom.name} of mpi4py", installed=atom.installed)
+        machine.seen.touch(frame, node, f"calls {atom.name} of mpi4py", installed=atom.installed)
         return one(atom)
     if isinstance(atom, Function):
         return machine.run(atom, arguments(atom, positional, keywords), frame, node)

@@ -65,7 +65,7 @@ def _name(machine: Machine, node: ast.Name, frame: Frame) -> Value:
         return value
     # Where it is not even known whether anybody comes here, a NameError is no way to MPI.
     if len(value) == 1 and not machine.overlooking:
-        machine.touch(frame, node, f"uses {node.id}, which is only there when {absent.name} was imported")
+        machine.seen.touch(frame, node, f"uses {node.id}, which is only there when {absent.name} was imported")
     return without_absent(value)
 
 

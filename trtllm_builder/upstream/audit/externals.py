@@ -37,16 +37,16 @@ def call_external(
     if name in _IMPORTERS:
         return _import(machine, node, positional, frame)
     if any(atom == External(one_name) for value in positional for atom in value for one_name in _IMPORTERS):
-        machine.strange(frame.place(node), f"hands an importing function to {name.removeprefix('builtins.')}")
+        machine.seen.strange(frame.place(node), f"hands an importing function to {name.removeprefix('builtins.')}")
         return UNKNOWN
     if name.startswith(_IMPORTING):
-        machine.strange(frame.place(node), f"imports by {name}")
+        machine.seen.strange(frame.place(node), f"imports by {name}")
         return UNKNOWN
     if name in _LOADERS and any("libmpi" in str(atom.value) for atom in _constants(positional)):
-        machine.touch(frame, node, "loads libmpi")
+        machine.seen.touch(frame, node, "loads libmpi")
         return UNKNOWN
     if name in _RUNNERS:
-        machine.strange(frame.place(node), f"{name.removeprefix('builtins.')} runs code that is not in a file")
+        machine.seen.strange(frame.place(node), f"{name.removeprefix('builtins.')} runs code that is not in a file")
         return UNKNOWN
     if name == "builtins.getattr" and len(positional) >= 2:
         wanted = [atom.value for atom in machine.resolved(positional[1], frame) if isinstance(atom, Const)]
@@ -74,7 +74,7 @@ def _computed(machine: Machine, value: Value, frame: Frame, node: ast.Call) -> V
     """An attribute whose name is computed: of an object any method, of a module of the package anything."""
     for atom in machine.resolved(value, frame):
         if isinstance(atom, Module):
-            machine.strange(frame.place(node), f"takes something from {atom.name} by a computed name")
+            machine.seen.strange(frame.place(node), f"takes something from {atom.name} by a computed name")
         elif isinstance(atom, (Instance, Class)):
             owner = atom.of if isinstance(atom, Instance) else atom
             for name in machine.class_names.get(owner.node, {}):
@@ -140,7 +140,7 @@ def _absolute(machine: Machine, name: str, node: ast.Call, frame: Frame) -> str:
 
 def _import_one(machine: Machine, name: str, node: ast.Call, frame: Frame) -> Value:
     if name.split(".")[0] == "mpi4py":
-        machine.touch(frame, node, f"imports {name}", installed=frame.tried > 0)
+        machine.seen.touch(frame, node, f"imports {name}", installed=frame.tried > 0)
         return one(Mpi(name, frame.tried > 0))
     standing = Standing.POSSIBLE if frame.conditions else frame.standing
     if machine.want(name, standing, (*frame.trail, frame.place(node))):
@@ -160,6 +160,6 @@ def _import_some(machine: Machine, node: ast.Call, frame: Frame) -> None:
             prefix = frame.module + "." if first.value.id in ("__name__", "__package__") else ""
     fitting = machine.package.below(prefix) if "." in prefix else ()
     if not fitting:
-        machine.strange(frame.place(node), f"imports a module whose name is computed: {ast.unparse(node)[:80]}")
+        machine.seen.strange(frame.place(node), f"imports a module whose name is computed: {ast.unparse(node)[:80]}")
     for module in fitting:
-        machine.want(module, max(frame.standing, Standing.POSSIBLE), (*frame.trail, frame.place(node)))
+        machine.want(module, Standing.POSSIBLE, (*frame.trail, frame.place(node)))

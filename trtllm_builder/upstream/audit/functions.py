@@ -14,11 +14,17 @@ from trtllm_builder.upstream.audit.values import UNKNOWN, Bound, Class, Const, F
 Keywords = Sequence[tuple[str | None, Value]]
 
 
+def parameters(function: Function) -> tuple[str, ...]:
+    """The names of all parameters but ``*`` and ``**``."""
+    spec = function.node.args
+    return tuple(argument.arg for argument in (*spec.posonlyargs, *spec.args, *spec.kwonlyargs))
+
+
 def arguments(function: Function, positional: Sequence[Value], keywords: Keywords) -> dict[str, Value]:
     """Parameter -> value: what was given, else the default, else unknown."""
     spec = function.node.args
     names = [argument.arg for argument in (*spec.posonlyargs, *spec.args)]
-    every = [*names, *(argument.arg for argument in spec.kwonlyargs)]
+    every = parameters(function)
     defaults = dict(zip(names[len(names) - len(spec.defaults) :], spec.defaults, strict=True))
     defaults |= {
         argument.arg: default

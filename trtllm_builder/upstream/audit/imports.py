@@ -19,7 +19,7 @@ def bind_import(machine: Machine, node: ast.Import, frame: Frame) -> None:
         name = alias.asname or first
         whole = alias.name if alias.asname else first
         if first == "mpi4py":
-            machine.touch(frame, node, f"imports {alias.name}", installed=frame.tried > 0)
+            machine.seen.touch(frame, node, f"imports {alias.name}", installed=frame.tried > 0)
             frame.names[name] = one(Mpi(whole, frame.tried > 0))
         elif first == PACKAGE:
             _want(machine, alias.name, node, frame)
@@ -36,9 +36,9 @@ def bind_import_from(machine: Machine, node: ast.ImportFrom, frame: Frame) -> No
     for alias in node.names:
         name = alias.asname or alias.name
         if first == "mpi4py":
-            machine.touch(frame, node, f"imports {alias.name} from {base}", installed=frame.tried > 0)
+            machine.seen.touch(frame, node, f"imports {alias.name} from {base}", installed=frame.tried > 0)
             if alias.name == "*":
-                machine.strange(frame.place(node), "takes all names of mpi4py")
+                machine.seen.strange(frame.place(node), "takes all names of mpi4py")
             else:
                 frame.names[name] = one(Mpi(f"{base}.{alias.name}".removeprefix("mpi4py."), frame.tried > 0))
         elif first != PACKAGE:

@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from trtllm_builder.upstream.audit.frame import Facts, Frame
-from trtllm_builder.upstream.audit.model import Guarded, Place, Standing, Touch, Unknown
+from trtllm_builder.upstream.audit.model import Place, Standing
 from trtllm_builder.upstream.audit.package import Package
+from trtllm_builder.upstream.audit.seen import TRAIL, Seen
 from trtllm_builder.upstream.audit.survey import Mentions
 from trtllm_builder.upstream.audit.values import (
     NONE,
@@ -30,7 +31,6 @@ _DEEPEST_CALL = 20
 _VARIANTS = 6
 """Different arguments that a function is followed with; from then on with unknown ones."""
 _MOST_CALLS = 150_000
-_TRAIL = 12
 
 
 class Machine:
@@ -45,9 +45,7 @@ class Machine:
         self.instantiated: dict[Class, None] = {}
         self.asked_for: dict[str, tuple[Place, ...]] = {}
         """Methods called on objects that are not known, by name, with the first trail."""
-        self.touches: dict[tuple[Place, str], Touch] = {}
-        self.unknown: dict[Place, Unknown] = {}
-        self.guarded: dict[Place, Guarded] = {}
+        self.seen = Seen()
         self.modules: dict[str, Frame] = {}
         self.execute: Callable[[list[ast.stmt], Frame], bool] = lambda body, frame: True
         self.followed: set[ast.AST] = set()
@@ -100,12 +98,12 @@ class Machine:
             self.stores.update(surveyed.stores)
             self.mentions.add(surveyed.mentions)
         if tree is None:
-            self.strange(Place(path, 1), self.package.notes[path])
+            self.seen.strange(Place(path, 1), self.package.notes[path])
             return frame
         try:
             self.execute(tree.body, frame)
         except RecursionError:
-            self.strange(Place(path, 1), "it is nested too deeply to be followed")
+            self.seen.strange(Place(path, 1), "it is nested too deeply to be followed")
         return frame
 
     def look_up(self, module: str, name: str, frame: Frame) -> Value:
@@ -150,26 +148,6 @@ class Machine:
             return one(Module(inner))
         return self._made_on_demand(found, atom.name, frame)
 
-    # what was seen ----------------------------------------------------------------------------------------------------
-
-    def touch(self, frame: Frame, node: ast.AST, what: str, *, installed: bool = False) -> None:
-        """MPI is reached here. ``installed``: only where mpi4py is installed."""
-        standing = Standing.INSTALLED if installed else max(frame.standing, Standing.CERTAIN)
-        if not installed and frame.conditions:
-            standing = Standing.POSSIBLE
-        place = frame.place(node)
-        known = self.touches.get((place, what))
-        if known is None or known.standing > standing:
-            condition = frame.conditions[-1] if frame.conditions else None
-            self.touches[(place, what)] = Touch(place, what, standing, frame.trail[-_TRAIL:], condition)
-
-    def strange(self, place: Place, what: str) -> None:
-        self.unknown.setdefault(place, Unknown(place, what))
-
-    def guard(self, frame: Frame, node: ast.AST, what: str, condition: str) -> None:
-        place = frame.place(node)
-        self.guarded.setdefault(place, Guarded(place, what, condition))
-
     # functions --------------------------------------------------------------------------------------------------------
 
     def run(self, function: Function, names: dict[str, Value], frame: Frame, node: ast.AST) -> Value:
@@ -200,10 +178,10 @@ class Machine:
         self.followed.add(function.node)
         self.calls += 1
         if self.calls > _MOST_CALLS:
-            self.strange(trail[-1], f"the audit gave up after {_MOST_CALLS:,} calls")
+            self.seen.strange(trail[-1], f"the audit gave up after {_MOST_CALLS:,} calls")
             return UNKNOWN
         home = function.home
-        inner = Frame(home.module, home.path, dict(names), home, standing, trail[-2 * _TRAIL :], function.owner)
+        inner = Frame(home.module, home.path, dict(names), home, standing, trail[-2 * TRAIL :], function.owner)
         self.depth += 1
         try:
             if isinstance(function.node, ast.Lambda):
@@ -212,7 +190,7 @@ class Machine:
                 body = function.node.body
             through = self.execute(body, inner)
         except RecursionError:
-            self.strange(inner.place(function.node), f"{function.name} is nested too deeply to be followed")
+            self.seen.strange(inner.place(function.node), f"{function.name} is nested too deeply to be followed")
             return UNKNOWN
         finally:
             self.depth -= 1

@@ -64,7 +64,7 @@ def _dead(machine: Machine, body: list[ast.stmt], node: ast.If, answer: bool, fr
         for inner in ast.walk(statement):
             names = would_import_mpi(inner)
             if names:
-                machine.guard(frame, inner, "imports mpi4py", f"{'not ' if answer else ''}{condition}")
+                machine.seen.guard(frame, inner, "imports mpi4py", f"{'not ' if answer else ''}{condition}")
                 for name in names:
                     frame.names.setdefault(name, one(Absent(f"mpi4py's {name}")))
 
@@ -74,7 +74,7 @@ def _either(machine: Machine, frame: Frame, bodies: list[list[ast.stmt]]) -> boo
     before = dict(frame.names)
     machine.work += len(before)
     if machine.work > _MOST_WORK:
-        machine.strange(Place(frame.path, 1), "this file decides too much to be followed to its end")
+        machine.seen.strange(Place(frame.path, 1), "this file decides too much to be followed to its end")
         return True
     after: list[dict[str, Value]] = []
     for body in bodies:
