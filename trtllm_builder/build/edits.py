@@ -108,14 +108,18 @@ def is_patched(workspace: Workspace) -> bool:
     return _last(workspace) is not None
 
 
-def is_unaccounted(workspace: Workspace) -> bool:
+def is_unaccounted(workspace: Workspace, environ: Mapping[str, str]) -> bool:
     """Whether patches were written in a checkout of which the journal says nothing: it was lost or damaged, or the
-    workspace was copied."""
+    workspace was copied. Raises SourceError, or HostError when git is missing."""
     if not workspace.originals.is_dir() or not any(workspace.originals.iterdir()) or is_patched(workspace):
         return False
     events = workspace.journal.events()
     last = next((event for event in reversed(events) if event["event"] in ("patching", "unpatched")), None)
-    return last is None or last["event"] == "patching"
+    if last is not None and last["event"] == "unpatched":
+        return False
+    # A kill after the originals were kept, and before the journal said so, left nothing written.
+    kept = (original_of(workspace, name) for name in find_edits(workspace, environ))
+    return any(original.is_file() or original.with_suffix(MADE).is_file() for original in kept)
 
 
 def is_patched_otherwise(workspace: Workspace, key: str) -> bool:

@@ -66,7 +66,7 @@ def fetch_inputs(run: Run) -> dict[str, object]:
 
 
 def fetch_lost(run: Run, result: Json) -> str:
-    if is_unaccounted(run.workspace):
+    if is_unaccounted(run.workspace, run.material.request.environ):
         return "the journal does not know the patches in it"
     wanted = (run.workspace.source / "scripts" / "build_wheel.py", run.workspace.git_config)
     return next((f"{path} is gone" for path in wanted if not path.is_file()), "")
@@ -104,7 +104,7 @@ def do_fetch(run: Run) -> Json:
 
 def _make_way(run: Run) -> None:
     """When another source is wanted, the old one goes: without our patches, and not when it was edited by hand."""
-    if is_unaccounted(run.workspace):
+    if is_unaccounted(run.workspace, run.material.request.environ):
         recover(run)
     before = run.journal.last_end("fetch")
     if before is None or before["inputs"] == named_digests(run, fetch_inputs(run)):

@@ -58,7 +58,7 @@ class Lost:
 @pytest.fixture
 def lost(tmp_path: Path) -> Lost:
     made = Lost(tmp_path)
-    assert not made.edits() and not is_unaccounted(made.workspace)
+    assert not made.edits() and not is_unaccounted(made.workspace, made.environ)
     return made
 
 
@@ -66,7 +66,7 @@ def lost(tmp_path: Path) -> Lost:
 def test_our_own_patches_are_no_edits_when_the_journal_is_lost(lost: Lost, rest: bytes | None) -> None:
     path = lost.workspace.journal_file
     path.unlink() if rest is None else path.write_bytes(rest)
-    assert lost.edits() and is_unaccounted(lost.workspace)
+    assert lost.edits() and is_unaccounted(lost.workspace, lost.environ)
     recover(lost.run)
     assert not lost.edits() and "journal" in lost.notes.pop()
     lost.patch()
@@ -76,11 +76,24 @@ def test_our_own_patches_are_no_edits_when_the_journal_is_lost(lost: Lost, rest:
     assert file.read_bytes() == PATCHED and file.stat().st_mtime == 1e9, "nothing is compiled again"
 
 
+def test_originals_kept_before_a_kill_are_no_patches(lost: Lost) -> None:
+    """The originals come first, then the journal's line, then the files: nothing was written before that line."""
+    lost.workspace.journal_file.unlink()
+    recover(lost.run)
+    lost.workspace.journal_file.unlink()
+    assert any(lost.workspace.originals.iterdir())
+    assert not lost.edits() and not is_unaccounted(lost.workspace, lost.environ)
+    (lost.workspace.source / "plain.cpp").write_bytes(b"// mine\n")
+    assert lost.edits() and not is_unaccounted(lost.workspace, lost.environ), "an edit is no patch"
+    (lost.workspace.source / "patched.cpp").write_bytes(PATCHED)
+    assert is_unaccounted(lost.workspace, lost.environ)
+
+
 def test_a_copied_workspace_is_not_edited(lost: Lost) -> None:
     record = lost.workspace.root / ".source.source.json"
     record.with_suffix(".copy").write_bytes(record.read_bytes())
     record.with_suffix(".copy").replace(record)
-    assert lost.edits() and is_unaccounted(lost.workspace)
+    assert lost.edits() and is_unaccounted(lost.workspace, lost.environ)
 
 
 def test_edits_by_hand_are_not_lost_with_the_journal(lost: Lost) -> None:
