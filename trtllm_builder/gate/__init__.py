@@ -1,0 +1,1 @@
+"""Memory-aware admission of compilers: every core busy, none killed."""
