@@ -6,51 +6,29 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from trtllm_builder.host.cgroups import levels, read_text
 from trtllm_builder.host.disk import Disk, probe_disk
+from trtllm_builder.host.kills import Kills, read_kills, rise
 from trtllm_builder.host.memory import MemoryLimit, read_memory
 from trtllm_builder.units import format_size
-
-_HOST = "oom_kill in /proc/vmstat"
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """``kills`` is how many processes the kernel has killed for memory: of this process's cgroup and every ancestor
-    that can be read, by the file that says so, the innermost first; ``host_kills`` of the whole machine, None where it
-    does not say. ``limit`` is the tightest limit on memory, ``total`` the machine's memory, in bytes."""
+    """``kills`` is whom the kernel has killed for memory so far. ``limit`` is the tightest limit on memory, ``total``
+    the machine's memory, in bytes."""
 
-    kills: tuple[tuple[str, int], ...]
-    host_kills: int | None
+    kills: Kills
     limit: MemoryLimit | None
     total: int
 
 
 def snapshot(root: Path = Path("/")) -> Snapshot:
-    """Version 2: ``oom_kill`` of memory.events, which counts what is below too. Version 1: memory.oom_control, which
-    counts the cgroup's own processes (Linux 4.13 and later). Documentation/admin-guide/cgroup-v1/memory.rst and
-    cgroup-v2.rst."""
-    kills = []
-    for level in levels("memory", root):
-        name = "memory.oom_control" if level.version == 1 else "memory.events"
-        count = _field(level.read(name), "oom_kill")
-        if count is not None:
-            kills.append((f"{level.shown}/{name}", count))
     memory = read_memory(root)
     return Snapshot(
-        kills=tuple(kills),
-        host_kills=_field(read_text(root / "proc/vmstat"), "oom_kill"),
+        kills=read_kills(root),
         limit=min(memory.limits, key=lambda limit: limit.limit, default=None),
         total=memory.total,
     )
-
-
-def _field(text: str | None, name: str) -> int | None:
-    for line in (text or "").splitlines():
-        words = line.split()
-        if len(words) == 2 and words[0] == name and words[1].isdigit():
-            return int(words[1])
-    return None
 
 
 @dataclass(frozen=True)
@@ -117,7 +95,7 @@ def gather(
     root: Path = Path("/"),
 ) -> Evidence:
     """What changed since ``before``. ``directories`` are those that the build wrote to."""
-    killed, source = _killed(before, snapshot(root))
+    seen = rise(before.kills, read_kills(root))
     disks: dict[int, tuple[str, Disk]] = {}
     for directory in directories:
         try:
@@ -127,32 +105,11 @@ def gather(
         disks.setdefault(disk.device, (str(directory), disk))
     return Evidence(
         returncode=returncode,
-        killed=killed,
-        killed_source=source,
+        killed=seen.count,
+        killed_source=seen.source,
         limit=before.limit,
         total=before.total,
         peak_memory=peak_memory,
         jobs=jobs,
         disks=tuple(disks.values()),
     )
-
-
-def _killed(before: Snapshot, after: Snapshot) -> tuple[int | None, str]:
-    earlier = dict(before.kills)
-    rises = [(count - earlier[name], name) for name, count in after.kills if name in earlier]
-    risen = [one for one in rises if one[0] > 0]
-    if risen:
-        count, name = max(risen, key=lambda one: one[0])
-        return count, f"oom_kill in {name}"
-    known = before.host_kills is not None and after.host_kills is not None
-    host = (after.host_kills or 0) - (before.host_kills or 0) if known else 0
-    if rises:
-        name = rises[0][1]
-        # The kernel counts a kill in the killed one's own cgroup, also when the whole machine was out of memory.
-        # Version 2 counts it in all above too; version 1 does not, and a compiler may have been put into one below.
-        if host and name.endswith("memory.oom_control"):
-            return None, f"oom_kill in {name} did not rise and the machine's did, which may be another's"
-        return 0, f"oom_kill in {name} did not rise"
-    if known:
-        return host, _HOST
-    return None, "neither a cgroup's oom_kill counter nor the machine's (/proc/vmstat) can be read here"
