@@ -11,7 +11,8 @@ import re
 import time
 from dataclasses import dataclass
 
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+from trtllm_builder.gate.held import unshared
+
 _TICKS = os.sysconf("SC_CLK_TCK")
 # A number may be given to another process while we look away; after so many looks all are looked at again.
 _LOOKS = 120
@@ -77,7 +78,7 @@ class SessionMeter:
             if rest[0] in "ZX":
                 continue
             names[pid], parents[pid] = name, int(rest[1])
-            memory += _unshared(pid)
+            memory += unshared(pid)
         # Orphans take the time of their dead with them: the sum never goes back.
         self._cpu = max(self._cpu, ticks / _TICKS)
         return Usage(memory, self._cpu, self._jobs(names, parents))
@@ -104,15 +105,6 @@ def _stat(pid: int) -> tuple[str, list[str]] | None:
     # The name stands in parentheses and may itself hold spaces and parentheses.
     before, _, after = text.decode("utf-8", "replace").rpartition(")")
     return before.partition("(")[2], after.split()
-
-
-def _unshared(pid: int) -> int:
-    try:
-        with open(f"/proc/{pid}/statm", "rb", 0) as stream:  # noqa: PTH123
-            _size, resident, shared = stream.read().split()[:3]
-    except (OSError, ValueError):
-        return 0
-    return (int(resident) - int(shared)) * _PAGE
 
 
 def _output(pid: int) -> str:
