@@ -20,9 +20,11 @@ from trtllm_builder.build.timeline_files import note_timeline
 from trtllm_builder.build.took import what_did_not_take
 from trtllm_builder.build.workspace import tag_cache
 from trtllm_builder.errors import BuildError, SourceError
+from trtllm_builder.plan import cmake_file
 from trtllm_builder.plan.environment import FROM_HOST
 from trtllm_builder.plan.history import read_history
 from trtllm_builder.process import run as run_process
+from trtllm_builder.repro.seeds import SEEDS
 from trtllm_builder.repro.wheel_writer import sha256_of
 from trtllm_builder.source.edits import tree_identity
 from trtllm_builder.units import format_size
@@ -71,6 +73,7 @@ def do_compile(run: Run) -> Json:
     for stale in workspace.dist.glob("*.whl"):
         stale.unlink()
     _check_flags(run)
+    _write_cmake_file(workspace.cmake_file)
     distrust(run)
     log, cache_log = run.log("compile"), run.log_directory / "ccache.stats"
     gauges = Gauges(
@@ -152,6 +155,13 @@ def do_compile(run: Run) -> Json:
         "ccache": {"hits": gauges.hits, "misses": gauges.misses} if plan.ccache else {},
         "timeline": timeline,
     }
+
+
+def _write_cmake_file(path: Path) -> None:
+    """Only when it changes: ninja configures again when it is newer than the build."""
+    text = cmake_file.render([SEEDS])
+    if not path.is_file() or path.read_text() != text:
+        path.write_text(text)
 
 
 def compile_told(result: Json) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from trtllm_builder.build.journal import Journal
 from trtllm_builder.build.lock import end_holders, is_owner_alive, note_owner, open_and_take, owner_of, take
 from trtllm_builder.errors import HostError, UsageError
+from trtllm_builder.plan.cmake_file import CMAKE_FILE
 from trtllm_builder.process import end_group, group_members, read_stat
 
 # https://bford.info/cachedir/: backup programs leave such a directory alone, and so does our own clean-up elsewhere.
@@ -110,6 +111,11 @@ class Workspace:
     def git_config(self) -> Path:
         """Git's configuration for the build (source/redirect.py)."""
         return self.root / "gitconfig"
+
+    @property
+    def cmake_file(self) -> Path:
+        """What CMake includes before anything else (plan/cmake_file.py)."""
+        return self.root / CMAKE_FILE
 
     @property
     def logs(self) -> Path:

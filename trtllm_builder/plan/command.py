@@ -7,6 +7,7 @@ from pathlib import Path
 
 from trtllm_builder.errors import ProfileError, SourceError
 from trtllm_builder.plan.components import AUTO, decide
+from trtllm_builder.plan.cmake_file import VARIABLE
 from trtllm_builder.plan.model import Argument, Setting, Value
 from trtllm_builder.plan.origins import origin, where
 from trtllm_builder.profile.model import Profile
@@ -46,6 +47,12 @@ def cmake_options(profile: Profile, probe: Probe) -> tuple[tuple[Setting, ...], 
     passed, left_out = [], []
     for name, wanted in profile.build.cmake.items():
         said = origin(profile, f"build.cmake.{name}")
+        if name == VARIABLE:
+            raise ProfileError(
+                f"{VARIABLE} is taken: a file of ours is handed to CMake by it",
+                where=where(profile, f"build.cmake.{name}"),
+                remedy="name the file in CMAKE_PROJECT_INCLUDE or CMAKE_PROJECT_INCLUDE_BEFORE",
+            )
         if name in declared or name.startswith("CMAKE_"):
             option = declared.get(name)
             seen = f"; probe {option.file}:{option.line}" if option and option.line else ""
@@ -74,6 +81,7 @@ def render_command(
     python: Path,
     build_dir: Path,
     dist_dir: Path,
+    cmake_file: Path,
     architectures: str,
     jobs: int,
     jobs_origin: str,
@@ -129,6 +137,8 @@ def render_command(
     options, left_out = cmake_options(profile, probe)
     for option in options:
         need("extra-cmake-vars", f"{option.name}={option.value}", why=option.origin)
+    # Not among the options: it is ours, and whether it took is seen in what was built.
+    need("extra-cmake-vars", f"{VARIABLE}={cmake_file}", why="the same source gives the same bytes")
     words = {word for argument in arguments for word in argument.words}
     return Command(tuple(arguments), options, left_out, tuple(environment), _directories(probe, words))
 

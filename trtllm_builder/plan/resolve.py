@@ -9,6 +9,7 @@ from packaging.version import Version
 from trtllm_builder import __version__
 from trtllm_builder.patching.results import PatchPlan
 from trtllm_builder.patching.version_label import VERSION_FILE
+from trtllm_builder.plan.cmake_file import CMAKE_FILE
 from trtllm_builder.plan.command import render_command
 from trtllm_builder.plan.components import cheaper_on
 from trtllm_builder.plan.environment import build_environment
@@ -92,6 +93,7 @@ def resolve(
         python=root / "venv" / "bin" / "python",
         build_dir=root / "build",
         dist_dir=root / "dist",
+        cmake_file=root / CMAKE_FILE,
         architectures=cmake_architectures(profile.cuda.architectures, probe),
         jobs=jobs.count,
         jobs_origin=jobs.origin,

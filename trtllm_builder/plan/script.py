@@ -12,7 +12,9 @@ from trtllm_builder import canary
 from trtllm_builder.patching.diffs import make_diff
 from trtllm_builder.patching.results import PatchPlan
 from trtllm_builder.patching.version_label import labelled_changes
+from trtllm_builder.plan import cmake_file
 from trtllm_builder.plan.model import Plan
+from trtllm_builder.repro.seeds import SEEDS
 from trtllm_builder.text import clean, redact
 from trtllm_builder.upstream.fetch_content import read_declarations
 
@@ -66,6 +68,8 @@ GIT_CEILING_DIRECTORIES={{ root | sh }} GIT_DIR=/dev/null git apply -p1 <<'END_O
 mkdir -p {{ directory.value | sh }}
 {% endfor %}
 test -x {{ argv[0] | sh }} || {{ plan.python.value | sh }} -m venv {{ venv | sh }}
+cat >{{ include | sh }} <<'END_OF_FILE'
+{{ include_text }}END_OF_FILE
 mkdir -p {{ home | sh }}/deep_gemm_cache {{ temporary | sh }} {{ bin | sh }}
 {% for name, program in links %}
 ln -sf {{ program | sh }} {{ bin | sh }}/{{ name | sh }}
@@ -126,6 +130,8 @@ def render_script(plan: Plan, patches: PatchPlan, checkout: Path | None) -> str:
         temporary=world["TMPDIR"],
         settings=settings,
         argv=argv,
+        include=f"{root}/{cmake_file.CMAKE_FILE}",
+        include_text=cmake_file.render([SEEDS]),
     )
 
 

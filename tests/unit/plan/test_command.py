@@ -57,6 +57,7 @@ def render(profile: Profile, found: Probe, tensorrt_root: str | None = None) -> 
         python=Path("/w/venv/bin/python"),
         build_dir=Path("/w/build"),
         dist_dir=Path("/w/dist"),
+        cmake_file=Path("/w/ours.cmake"),
         architectures="89-real;90-real",
         jobs=3,
         jobs_origin="here",
