@@ -8,16 +8,19 @@ leaves bookmarks: copies of zlib's state, of 40 KB each, from which a piece of t
 from __future__ import annotations
 
 import os
-import zlib
 from bisect import bisect_right
 from collections.abc import Iterator
 from copy import copy
+from typing import Any
+
+from zlib_ng import zlib_ng
 
 _PACKED = 64 << 10
 _PIECE = 1 << 20
 _BOOKMARKS = 256
 _APART = 1 << 20  # bytes between bookmarks, at least
 _WINDOWS = 1 << 16
+_DAMAGED: Any = zlib_ng.error  # its stub takes the class for an instance
 
 STORED, DEFLATED = 0, 8
 
@@ -34,7 +37,7 @@ class Unpacking:
         self.at, self.end = start, start + packed
         self.method = method
         self.offset = 0
-        self.state = zlib.decompressobj(-zlib.MAX_WBITS)
+        self.state: Any = zlib_ng.decompressobj(-zlib_ng.MAX_WBITS)
 
     def copy(self) -> Unpacking:
         twin = copy(self)
@@ -76,8 +79,8 @@ class Unpacking:
         while not self.state.eof:
             data = self.state.unconsumed_tail or self.packed(_PACKED)
             try:
-                piece = self.state.decompress(data, _PIECE)
-            except zlib.error as error:
+                piece: bytes = self.state.decompress(data, _PIECE)
+            except _DAMAGED as error:
                 raise UnpackError(f"its packed data is damaged ({error})") from error
             if piece:
                 return piece

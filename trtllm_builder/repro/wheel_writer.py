@@ -2,7 +2,10 @@
 
 Members sorted with ``.dist-info`` last and RECORD at the very end (as the binary distribution format recommends,
 https://packaging.python.org/en/latest/specifications/binary-distribution-format/), one fixed time, fixed modes,
-one codec and level, and a RECORD made anew from what is really inside.
+one codec and level (codec.py), and a RECORD made anew from what is really inside.
+
+One thread unpacks and hashes, the others pack blocks; what waits to be written is bounded, so a member of any size
+takes a few megabytes.
 """
 
 from __future__ import annotations
@@ -12,99 +15,235 @@ import csv
 import hashlib
 import io
 import os
+import re
 import time
-import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
+from trtllm_builder.binary.findings import Findings
+from trtllm_builder.binary.members import unpacking
+from trtllm_builder.binary.names import check_names
+from trtllm_builder.binary.record import in_dist_info
+from trtllm_builder.binary.unpack import UnpackError
+from trtllm_builder.binary.zip_directory import Entry, WheelError, read_directory
 from trtllm_builder.errors import VerifyError
+from trtllm_builder.repro.codec import BLOCK, CODEC, Codec, Packed, pack
+from trtllm_builder.repro.zip_writer import ZipWriter
 
-_BLOCK = 1024 * 1024
 # The zip format cannot say anything earlier (APPNOTE.TXT 4.4.6: MS-DOS time begins in 1980).
 _EARLIEST = 315532800
+_AHEAD = 4  # blocks for each thread
+# Cured by writing it again, or for verification to judge.
+_HARMLESS = {"mode", "hidden", "alike"}
+_BUILD_TAG = re.compile(r"[0-9][A-Za-z0-9_.]*")
 
 
 @dataclass(frozen=True)
 class Normalised:
-    """The rewritten wheel: where, its SHA-256 and size in bytes, and the time in every member (seconds since 1970)."""
+    """The rewritten wheel: where, its SHA-256 and size in bytes, the time in every member (seconds since 1970), and
+    what packed them."""
 
     path: Path
     sha256: str
     size: int
     epoch: int
+    codec: Codec
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A member to be. ``pieces`` gives its bytes in pieces of any length, ``size`` of them, with the CRC-32 ``crc``
+    where that is known."""
+
+    name: str
+    mode: int
+    size: int
+    pieces: Callable[[], Iterator[bytes]]
+    crc: int | None = None
 
 
 def normalise(
-    wheel: Path, destination: Path, *, epoch: int, changed: Mapping[str, Path] = MappingProxyType({})
+    wheel: Path,
+    destination: Path,
+    *,
+    epoch: int,
+    changed: Mapping[str, Path] = MappingProxyType({}),
+    added: Mapping[str, bytes] = MappingProxyType({}),
+    build_tag: str = "",
+    threads: int | None = None,
 ) -> Normalised:
-    """Write ``wheel`` to ``destination`` (a directory) under the same name, byte for byte determined by its contents.
+    """Write ``wheel`` to ``destination`` (a directory), byte for byte determined by its contents and the arguments.
 
-    ``changed`` maps members to files that take their place.
+    ``changed`` maps members to files that take their place. ``added`` maps paths within the ``.dist-info`` directory to
+    contents; one that is there already is replaced. ``build_tag`` (it begins with a digit) goes into the file name and
+    into WHEEL, in place of one that is there. ``threads`` None: as many as there are processors.
 
     Raises VerifyError when the archive has no single RECORD, a member twice, or cannot be read.
     """
     destination.mkdir(parents=True, exist_ok=True)
-    result = destination / wheel.name
-    partial = destination / f".{wheel.name}.partial"
-    stamp = time.gmtime(max(epoch, _EARLIEST))[:6]
+    result = destination / (_renamed(wheel.name, build_tag) if build_tag else wheel.name)
+    unfinished = destination / f".{result.name}.partial"
+    descriptor = os.open(wheel, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(partial, "w") as new:
-            names = [info.filename for info in old.infolist() if not info.is_dir()]
-            records = [name for name in names if name.count("/") == 1 and name.endswith(".dist-info/RECORD")]
-            if len(records) != 1 or len(set(names)) != len(names):
-                raise VerifyError(f"{wheel} is not a wheel: {len(records)} RECORD files, {len(names)} members")
-            rows: list[tuple[str, str, str]] = []
-            for name in sorted((n for n in names if n != records[0]), key=lambda n: (".dist-info/" in n, n)):
-                info = zipfile.ZipInfo(name, stamp)
-                executable = old.getinfo(name).external_attr >> 16 & 0o111
-                _describe(info, 0o755 if executable else 0o644)
-                digest, size = _copy(old, name, new, info, changed.get(name))
-                rows.append((name, f"sha256={digest}", str(size)))
-            rows.append((records[0], "", ""))
-            table = io.StringIO()
-            csv.writer(table, lineterminator="\n").writerows(rows)
-            info = zipfile.ZipInfo(records[0], stamp)
-            _describe(info, 0o644)
-            new.writestr(info, table.getvalue(), zipfile.ZIP_DEFLATED)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-        partial.unlink(missing_ok=True)
+        record, sources = _members(descriptor, wheel, changed, added, build_tag)
+        with unfinished.open("wb") as stream:
+            _write(sources, record, ZipWriter(stream, _date(epoch)), threads or len(os.sched_getaffinity(0)))
+        sha256 = sha256_of(unfinished)
+        unfinished.replace(result)
+    except (UnpackError, WheelError) as error:
         raise VerifyError(f"{wheel} cannot be read as a zip archive: {error}") from error
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    with partial.open("rb") as handle:
-        os.fsync(handle.fileno())
-    partial.replace(result)
-    return Normalised(result, sha256_of(result), result.stat().st_size, max(epoch, _EARLIEST))
+    finally:
+        os.close(descriptor)
+        unfinished.unlink(missing_ok=True)
+    return Normalised(result, sha256, result.stat().st_size, max(epoch, _EARLIEST), CODEC)
 
 
-def _describe(info: zipfile.ZipInfo, mode: int) -> None:
-    info.create_system = 3  # Unix, so that the modes count
-    info.external_attr = (0o100000 | mode) << 16
-    info.compress_type = zipfile.ZIP_DEFLATED  # at zlib's default level, 6
+def _date(epoch: int) -> tuple[int, int, int, int, int, int]:
+    year, month, day, hour, minute, second, *_ = time.gmtime(max(epoch, _EARLIEST))
+    return year, month, day, hour, minute, second
 
 
-def _copy(
-    old: zipfile.ZipFile, name: str, new: zipfile.ZipFile, info: zipfile.ZipInfo, instead: Path | None
-) -> tuple[str, int]:
-    digest, size = hashlib.sha256(), 0
-    # The size decides whether zip64 fields are written, so it must be known before the first byte.
-    info.file_size = instead.stat().st_size if instead else old.getinfo(name).file_size
-    with instead.open("rb") if instead else old.open(name) as source, new.open(info, "w") as target:
-        while block := source.read(_BLOCK):
+def _members(
+    descriptor: int, wheel: Path, changed: Mapping[str, Path], added: Mapping[str, bytes], build_tag: str
+) -> tuple[str, list[_Source]]:
+    """RECORD's name, and all other members in the order they are written."""
+    findings = Findings()
+    entries = read_directory(descriptor, findings)
+    check_names(entries, findings)
+    wrong = next((finding for finding in findings.all() if finding.kind not in _HARMLESS), None)
+    if wrong is not None:
+        where = f"{wrong.member!r}: " if wrong.member else ""
+        raise VerifyError(f"{wheel} is no sound archive: {where}{wrong.what}")
+    files = [entry for entry in entries if not entry.directory]
+    records = [entry.name for entry in files if in_dist_info(entry.name, "RECORD")]
+    if len(records) != 1:
+        raise VerifyError(f"{wheel} is not a wheel: {len(records)} RECORD files, {len(files)} members")
+    info = records[0].removesuffix("RECORD")
+    sources = {entry.name: _of_entry(descriptor, entry, changed.get(entry.name)) for entry in files}
+    del sources[records[0]]
+    texts = {info + name: data for name, data in added.items()}
+    if build_tag:
+        if info + "WHEEL" not in sources:
+            raise VerifyError(f"{wheel} is not a wheel: it has no WHEEL file")
+        texts[info + "WHEEL"] = _tagged(b"".join(sources[info + "WHEEL"].pieces()), build_tag)
+    sources |= {name: _of_bytes(name, data) for name, data in texts.items()}
+    return records[0], sorted(sources.values(), key=lambda one: (".dist-info/" in one.name, one.name))
+
+
+def _of_entry(descriptor: int, entry: Entry, instead: Path | None) -> _Source:
+    mode = 0o755 if entry.mode & 0o111 else 0o644
+    if instead is not None:
+        return _Source(entry.name, mode, instead.stat().st_size, lambda: _of_file(instead))
+    return _Source(entry.name, mode, entry.size, lambda: unpacking(descriptor, entry).pieces(), entry.crc)
+
+
+def _of_file(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as stream:
+        while piece := stream.read(BLOCK):
+            yield piece
+
+
+def _of_bytes(name: str, data: bytes) -> _Source:
+    return _Source(name, 0o644, len(data), lambda: iter((data,)))
+
+
+def _tagged(wheel_file: bytes, build_tag: str) -> bytes:
+    """WHEEL with ``Build`` behind the first line, where there may be one before."""
+    first, *rest = [line for line in wheel_file.splitlines(keepends=True) if not line.lower().startswith(b"build:")]
+    return b"".join([first, f"Build: {build_tag}\n".encode(), *rest])
+
+
+def _renamed(name: str, build_tag: str) -> str:
+    """PEP 427: ``name-version(-build)?-python-abi-platform.whl``; a build tag begins with a digit."""
+    parts = name.split("-")
+    if not _BUILD_TAG.fullmatch(build_tag):
+        raise VerifyError(f"{build_tag!r} is no build tag: it must begin with a digit")
+    if len(parts) not in (5, 6):
+        raise VerifyError(f"{name} is no wheel's name")
+    return "-".join([*parts[:2], build_tag, *parts[-3:]])
+
+
+def _write(sources: Iterable[_Source], record: str, archive: ZipWriter, threads: int) -> None:
+    """Packs in ``threads`` threads and writes in order, RECORD last."""
+    with ThreadPoolExecutor(threads) as pool:
+        line = _Line(archive, pool, threads * _AHEAD)
+        try:
+            rows = [line.put(source) for source in sources]
+            table = io.StringIO()
+            csv.writer(table, lineterminator="\n").writerows([*rows, (record, "", "")])
+            line.put(_of_bytes(record, table.getvalue().encode()))
+            line.finish(0)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    archive.close()
+
+
+@dataclass
+class _Line:
+    """Blocks that are being packed, and what is to be done when they are: at most ``most`` steps wait."""
+
+    archive: ZipWriter
+    pool: ThreadPoolExecutor
+    most: int
+    steps: deque[Callable[[], None]] = field(default_factory=deque)
+
+    def put(self, source: _Source) -> tuple[str, str, str]:
+        """The member's row in RECORD."""
+        digest, size, before = hashlib.sha256(), 0, b""
+        self.later(partial(self.archive.begin, source.name, source.mode, source.size))
+        for block, last in _blocks(source.pieces()):
+            self.later(partial(self.add, self.pool.submit(pack, block, before, last=last)))
             digest.update(block)
             size += len(block)
-            target.write(block)
-    # RECORD's form: urlsafe base64 without padding.
-    return base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode(), size
+            before = block
+            if size > source.size:
+                break
+        if size != source.size:
+            raise UnpackError(f"{source.name} is said to hold {source.size} bytes, and does not")
+        self.later(partial(self.end, source))
+        # RECORD's form: urlsafe base64 without padding.
+        encoded = base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode()
+        return source.name, f"sha256={encoded}", str(size)
+
+    def later(self, step: Callable[[], None]) -> None:
+        self.steps.append(step)
+        self.finish(self.most)
+
+    def finish(self, most: int) -> None:
+        """Do what waits until at most ``most`` steps are left."""
+        while len(self.steps) > most:
+            self.steps.popleft()()
+
+    def add(self, packed: Future[Packed]) -> None:
+        self.archive.add(packed.result())
+
+    def end(self, source: _Source) -> None:
+        crc = self.archive.end()
+        if source.crc not in (None, crc):
+            raise UnpackError(f"{source.name} does not have the checksum that the archive states")
+
+
+def _blocks(pieces: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
+    """The same bytes in blocks of ``BLOCK``, the last one shorter; each with whether it is the last."""
+    block = bytearray()
+    for piece in pieces:
+        block += piece
+        while len(block) > BLOCK:
+            yield bytes(block[:BLOCK]), False
+            del block[:BLOCK]
+    yield bytes(block), True
 
 
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal, read in blocks."""
     digest = hashlib.sha256()
     with path.open("rb") as handle:
-        while block := handle.read(_BLOCK):
+        while block := handle.read(BLOCK):
             digest.update(block)
     return digest.hexdigest()
