@@ -91,7 +91,7 @@ def _fetch(request: Request, bundle: Path | None, log: Log, began: float) -> Fet
         checkout = obtain_source(request, workspace, caches, log=log)
         # The options are known for certain only now.
         plan, material = plan_checkout(request, workspace.source, commit=checkout.commit or None)
-        downloads = obtain_downloads(request, workspace, caches, plan.options, checkout.served_by, log)
+        downloads = obtain_downloads(request, workspace, caches, plan.switches, checkout.served_by, log)
         downloads, packed = _archives(downloads, request, caches, log)
         wheels = workspace.root / "wheels"
         wheels.mkdir()

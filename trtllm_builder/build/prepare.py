@@ -89,7 +89,7 @@ def do_fetch(run: Run) -> Json:
         existing: Existing = "reset" if run.rebuild else "keep"
         caches = Path(run.plan.caches)
         checkout = obtain_source(request, run.workspace, caches, existing=existing, log=log)
-        downloads = obtain_downloads(request, run.workspace, caches, run.plan.options, checkout.served_by, log)
+        downloads = obtain_downloads(request, run.workspace, caches, run.plan.switches, checkout.served_by, log)
     for note in (*checkout.notes, *downloads.notes):
         run.observer.note(note)
     facts = {name: value for name, value in asdict(checkout).items() if name not in ("dirty", "modified")}
@@ -189,7 +189,7 @@ def patch_inputs(run: Run) -> dict[str, object]:
         "the version's label": _label(run),
         "the list of patch sets": [patch.name for patch in run.plan.patches],
         **{f"the patch set {patch.name}": patch.digest for patch in run.plan.patches},
-        **{option.name: option.value for option in run.plan.options},
+        **{option.name: option.value for option in run.plan.switches},
     }
 
 

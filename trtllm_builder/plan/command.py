@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trtllm_builder.errors import ProfileError, SourceError
-from trtllm_builder.plan.components import AUTO, decide
+from trtllm_builder.plan.components import AUTO, decide, is_off
 from trtllm_builder.plan.cmake_file import VARIABLE
 from trtllm_builder.plan.model import Argument, Setting, Value
 from trtllm_builder.plan.origins import origin, where
@@ -15,14 +15,30 @@ from trtllm_builder.upstream.model import Flag, Probe
 
 
 @dataclass(frozen=True)
+class Definitions:
+    """``passed`` to CMake; ``left_out`` those of the profile that are not, each with why; ``by_patch`` switches off
+    what CMake has no option for, which is for patches."""
+
+    passed: tuple[Setting, ...]
+    left_out: tuple[Setting, ...] = ()
+    by_patch: tuple[Setting, ...] = ()
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What patch sets may ask about."""
+        return {option.name: option.value for option in (*self.passed, *self.by_patch)}
+
+
+@dataclass(frozen=True)
 class Command:
-    """``arguments`` begin with the interpreter; ``options`` are the CMake definitions among them; ``left_out`` those of
-    the profile that are not passed, each with why; ``environment`` what stands in for missing flags; ``directories``
-    what has to be in the checkout and is not, relative to it."""
+    """``arguments`` begin with the interpreter; ``options`` are the CMake definitions among them, ``left_out`` and
+    ``by_patch`` as in Definitions; ``environment`` what stands in for missing flags; ``directories`` what has to be in
+    the checkout and is not, relative to it."""
 
     arguments: tuple[Argument, ...]
     options: tuple[Setting, ...]
     left_out: tuple[Setting, ...]
+    by_patch: tuple[Setting, ...]
     environment: tuple[Setting, ...]
     directories: tuple[Value, ...] = ()
 
@@ -36,15 +52,17 @@ def origin_of(flag: Flag) -> str:
     return f"probe scripts/build_wheel.py:{flag.line}" if flag.line else "catalogue"
 
 
-def cmake_options(profile: Profile, probe: Probe) -> tuple[tuple[Setting, ...], tuple[Setting, ...]]:
-    """Definitions to pass, and those left out: optional ones that this checkout does not declare, and components that
-    the profile leaves to us (``auto``) and that upstream leaves out by itself or that cost nothing.
+def cmake_options(profile: Profile, probe: Probe) -> Definitions:
+    """Left out are optional ones that this checkout does not declare, and components that the profile leaves to us
+    (``auto``) and that upstream leaves out by itself or that cost nothing.
 
     Raises ProfileError naming the profile's line when a definition is neither declared nor optional, and for an
     ``auto`` that is no component's.
     """
     declared = {option.name: option for option in probe.options}
-    passed, left_out = [], []
+    passed: list[Setting] = []
+    left_out: list[Setting] = []
+    by_patch: list[Setting] = []
     for name, wanted in profile.build.cmake.items():
         said = origin(profile, f"build.cmake.{name}")
         if name == VARIABLE:
@@ -63,6 +81,11 @@ def cmake_options(profile: Profile, probe: Probe) -> tuple[tuple[Setting, ...], 
                     left_out.append(setting)
                     continue
             passed.append(setting)
+        elif (component := probe.component(name)) and component.staged:
+            setting = Setting(name, wanted.value, f"{said}; CMake has no such option, a patch can leave it out")
+            if wanted.value.lower() == AUTO:
+                setting, _ = decide(profile, probe, setting)
+            (by_patch if is_off(setting) else left_out).append(setting)
         elif wanted.if_declared:
             left_out.append(Setting(name, wanted.value, f"{said}; not declared by this checkout"))
         else:
@@ -71,7 +94,7 @@ def cmake_options(profile: Profile, probe: Probe) -> tuple[tuple[Setting, ...], 
                 where=where(profile, f"build.cmake.{name}"),
                 remedy=f"write {{value: {wanted.value}, if_declared: true}} if the option may be absent, or remove it",
             )
-    return tuple(passed), tuple(left_out)
+    return Definitions(tuple(passed), tuple(left_out), tuple(by_patch))
 
 
 def render_command(
@@ -134,13 +157,20 @@ def render_command(
                 where=where(profile, f"build.flags.{name}"),
                 remedy="remove the flag, or write {value: ..., if_declared: true} if it may be absent",
             )
-    options, left_out = cmake_options(profile, probe)
-    for option in options:
+    defined = cmake_options(profile, probe)
+    for option in defined.passed:
         need("extra-cmake-vars", f"{option.name}={option.value}", why=option.origin)
     # Not among the options: it is ours, and whether it took is seen in what was built.
     need("extra-cmake-vars", f"{VARIABLE}={cmake_file}", why="the same source gives the same bytes")
     words = {word for argument in arguments for word in argument.words}
-    return Command(tuple(arguments), options, left_out, tuple(environment), _directories(probe, words))
+    return Command(
+        tuple(arguments),
+        options=defined.passed,
+        left_out=defined.left_out,
+        by_patch=defined.by_patch,
+        environment=tuple(environment),
+        directories=_directories(probe, words),
+    )
 
 
 def _directories(probe: Probe, words: set[str]) -> tuple[Value, ...]:

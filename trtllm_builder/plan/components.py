@@ -2,7 +2,7 @@
 
 A component that is switched off needs a patch, since upstream's script expects it all the same. Where its own CMake
 code compiles nothing for the GPUs asked for, leaving it on gives the same wheel without a patch; and a component that
-is a single C++ file is cheaper built than patched away.
+is a single C++ file is cheaper built than patched away; so is what is only copied into the wheel.
 """
 
 from __future__ import annotations
@@ -32,6 +32,10 @@ def decide(profile: Profile, probe: Probe, asked: Setting) -> tuple[Setting, boo
         )
     architectures = profile.cuda.architectures
     wanted = component.wanted(architectures)
+    if component.staged:
+        why = f"left on: {_place(component)} compiles nothing for it, and no patch is needed"
+        unused = f"; no GPU of {_names(architectures)} uses it, OFF keeps it out of the wheel" if not wanted else ""
+        return Setting(asked.name, "ON", f"{asked.origin}; {why}{unused}"), True
     if not wanted:
         why = f"left on: {_place(component)} compiles nothing for {_names(architectures)}, and no patch is needed"
         return Setting(asked.name, "ON", f"{asked.origin}; {why}"), True
@@ -47,12 +51,19 @@ def cheaper_on(profile: Profile, probe: Probe, passed: tuple[Setting, ...]) -> l
     notes = []
     for option in passed:
         component = probe.component(option.name)
-        if component is not None and option.value.upper() in _OFF and not component.wanted(profile.cuda.architectures):
+        if component is None or component.staged or not is_off(option):
+            continue
+        if not component.wanted(profile.cuda.architectures):
             notes.append(
                 f"{option.name}={option.value} saves nothing and needs a patch: {_place(component)} compiles nothing "
                 f"for {_names(profile.cuda.architectures)}; auto leaves it on"
             )
     return notes
+
+
+def is_off(option: Setting) -> bool:
+    """Whether CMake would take its value for false."""
+    return option.value.upper() in _OFF
 
 
 def _place(component: Component) -> str:

@@ -17,7 +17,7 @@ from trtllm_builder.plan.estimates import disk_estimate
 from trtllm_builder.plan.model import Plan
 from trtllm_builder.plan.origins import where
 from trtllm_builder.plan.request import Request
-from trtllm_builder.plan.resolve import patch_facts, resolve
+from trtllm_builder.plan.resolve import resolve
 from trtllm_builder.plan.survey import Survey, take_survey
 from trtllm_builder.process import apart
 from trtllm_builder.profile.model import Profile
@@ -75,7 +75,7 @@ def plan_checkout(
     profile = request.loaded.profile
     row = _row(request)
     survey = _survey(request, row, disk_estimate(request, row).low, found)
-    facts = patch_facts(cmake_options(profile, found)[0])
+    facts = cmake_options(profile, found).facts
     directories = set_dirs((), request.environ)
     sets = [load_set(name, directories) for name in profile.patches]
     patches = apart(lambda: check(sets, checkout, facts))

@@ -132,8 +132,8 @@ class PlannedVerification:
 @dataclass(frozen=True)
 class Plan:
     """One resolved build. ``assumed`` lists what was taken from the catalogue because no checkout was at hand;
-    ``directories`` are made in the checkout before the build, ``left_out`` definitions are not passed; ``warnings`` are
-    those of the ``notes`` that nobody should miss."""
+    ``directories`` are made in the checkout before the build, ``left_out`` definitions are not passed, and of those
+    in ``by_patch`` CMake knows nothing; ``warnings`` are those of the ``notes`` that nobody should miss."""
 
     profile: str
     description: str
@@ -159,6 +159,7 @@ class Plan:
     ccache: bool
     options: tuple[Setting, ...]
     left_out: tuple[Setting, ...]
+    by_patch: tuple[Setting, ...]
     directories: tuple[Value, ...]
     patches: tuple[PlannedPatch, ...]
     verification: PlannedVerification
@@ -168,6 +169,11 @@ class Plan:
     lacks: tuple[Lack, ...]
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+
+    @property
+    def switches(self) -> tuple[Setting, ...]:
+        """All that says which parts are built: by CMake, and by patches."""
+        return (*self.options, *self.by_patch)
 
     @property
     def argv(self) -> tuple[str, ...]:

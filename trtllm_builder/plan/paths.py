@@ -20,7 +20,10 @@ def expand_home(profile: Profile, environ: Mapping[str, str]) -> Profile:
         return None if text is None else expand(text, environ)
 
     cuda, tensorrt, build = profile.cuda, profile.tensorrt, profile.build
-    ccache = build.ccache.model_copy(update={"dir": optional(build.ccache.dir)})
+    remote = build.ccache.remote
+    if remote is not None:
+        remote = remote.model_copy(update={"password_file": optional(remote.password_file)})
+    ccache = build.ccache.model_copy(update={"dir": optional(build.ccache.dir), "remote": remote})
     return profile.model_copy(
         update={
             "cuda": cuda.model_copy(

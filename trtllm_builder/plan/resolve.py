@@ -25,7 +25,6 @@ from trtllm_builder.plan.model import (
     PlannedTargets,
     PlannedTool,
     PlannedVerification,
-    Setting,
     Value,
 )
 from trtllm_builder.plan.origins import origin
@@ -53,11 +52,6 @@ def is_single_device(profile: Profile) -> bool:
     """Whether CMake is told to leave multi-device code out; what upstream does without that word is with it."""
     told = profile.build.cmake.get("ENABLE_MULTI_DEVICE")
     return told is not None and told.value == "0"
-
-
-def patch_facts(options: tuple[Setting, ...]) -> dict[str, str]:
-    """What patch sets may ask about: the CMake definitions of this build."""
-    return {option.name: option.value for option in options}
 
 
 def resolve(
@@ -137,6 +131,7 @@ def resolve(
         ccache=profile.build.ccache.enabled,
         options=command.options,
         left_out=command.left_out,
+        by_patch=command.by_patch,
         directories=command.directories,
         patches=_patches(profile, patches, about or {}),
         verification=_verification(profile, probe, cuda),
@@ -153,7 +148,7 @@ def resolve(
             *request.loaded.notes,
             *probe.notes,
             *_notes(request, survey, probe),
-            *cheaper_on(profile, probe, command.options),
+            *cheaper_on(profile, probe, (*command.options, *command.by_patch)),
             *scarce_room(survey, row, disk),
         ),
     )

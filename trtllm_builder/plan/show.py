@@ -135,6 +135,8 @@ def _command(plan: Plan) -> Iterator[Row]:
         yield "", shlex.join(redact(word) for word in argument.words), argument.origin
     for option in plan.left_out:
         yield "", f"(not passed: {option.name}={option.value})", option.origin
+    for option in plan.by_patch:
+        yield "", f"(left to patches: {option.name}={option.value})", option.origin
     for directory in plan.directories:
         yield "", f"(made in the checkout: {directory.value}/)", directory.origin
 

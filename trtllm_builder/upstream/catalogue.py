@@ -243,8 +243,10 @@ def _row(cells: dict[str, Any], estimates: dict[str, Any]) -> Row:
     )
 
 
-def _component(name: str, minimum: int | None = None, only: Sequence[int] = (), one_file: bool = False) -> Component:
-    return Component(name, option_of(name), "", 0, minimum, tuple(only), one_file)
+def _component(
+    name: str, minimum: int | None = None, only: Sequence[int] = (), one_file: bool = False, staged: bool = False
+) -> Component:
+    return Component(name, option_of(name), "", 0, minimum, tuple(only), one_file, staged)
 
 
 def _flag(text: str) -> Flag:

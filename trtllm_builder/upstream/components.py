@@ -3,6 +3,8 @@
 Shapes read, from upstream's cpp/tensorrt_llm/{deep_ep,flash_mla,deep_gemm}/CMakeLists.txt of 2025 and 2026: the chosen
 architectures are written to cuda_architectures.txt before an early ``return()``, so that packaging finds an empty file
 where nothing is to be compiled. For nccl_extensions the build script chooses, by a function ``has_sm90_or_newer``.
+MSA, the package fmha_sm100 of 2026, is not compiled: the script copies what CMake fetched, or patches a submodule that
+only a checkout uses. The package asks for the GPU and whether there is such a package before it imports it.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ def read_components(tree: Tree, script: ast.Module) -> tuple[Component, ...]:
     """Those whose directory is there, and what ``script`` (scripts/build_wheel.py) chooses by itself; one whose CMake
     code has another shape counts as compiled for every GPU."""
     chosen = _chosen_by(script)
-    found = [chosen] if chosen else []
+    found = [one for one in (chosen, _staged_by(script)) if one is not None]
     for name in NAMES:
         path = f"cpp/tensorrt_llm/{name}/CMakeLists.txt"
         text = tree.text(path)
@@ -47,6 +49,17 @@ def _chosen_by(script: ast.Module) -> Component | None:
         match = _CHOICE.fullmatch(node.name) if isinstance(node, ast.FunctionDef) else None
         if match:
             return Component("nccl_extensions", option_of("nccl_extensions"), PATH, node.lineno, int(match[1]))
+    return None
+
+
+def _staged_by(script: ast.Module) -> Component | None:
+    for node in ast.walk(script):
+        if isinstance(node, ast.If):
+            stages = isinstance(node.body[0], ast.Raise) and "msa_src" in ast.unparse(node.test)
+        else:
+            stages = isinstance(node, ast.FunctionDef) and node.name == "apply_msa_patch"
+        if stages and isinstance(node, ast.stmt):
+            return Component("msa", option_of("msa"), PATH, node.lineno, only=(100, 103), staged=True)
     return None
 
 

@@ -20,6 +20,7 @@ def generated_trees(probe: Probe) -> tuple[str, ...]:
 # Packaging fills these and the generators those; no release's .gitignore names them all.
 _PRODUCTS = re.compile(
     r"(?:build|cpp/build[^/]*|[^/]*\.egg-info|tensorrt_llm/(?:libs|include|bin|bindings|deep_ep|deep_gemm|flash_mla))/.*"
+    r"|3rdparty/fmha_sm100/.*"
     r"|cpp/kernels/fmha_v2/(?:generated|temp|obj|bin)/.*"
     r"|cpp/tensorrt_llm/kernels/contextFusedMultiHeadAttention/fmha_v2_cu/.*"
     r"|cpp/include/tensorrt_llm/executor/version\.h"

@@ -87,7 +87,8 @@ class Component:
     """An optional part of upstream with an option of its own, and for which GPUs its own CMake code compiles it.
 
     ``minimum`` is the first architecture it is for, ``only`` the architectures it is for; with neither it is for all.
-    ``one_file`` is true when all that is compiled is a single C++ file. ``line`` is where the choice is made.
+    ``one_file`` is true when all that is compiled is a single C++ file; ``staged`` when nothing is, packaging copies
+    Python and headers, and CMake has no such option. ``line`` is where the choice is made.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Component:
     minimum: int | None = None
     only: tuple[int, ...] = ()
     one_file: bool = False
+    staged: bool = False
 
     def wanted(self, architectures: Sequence[int]) -> tuple[int, ...]:
         """Those among ``architectures`` that it is compiled for."""
@@ -113,6 +115,7 @@ class Component:
             "minimum": self.minimum,
             "only": list(self.only),
             "one_file": self.one_file,
+            "staged": self.staged,
         }
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from trtllm_builder.patching.sets import PatchPlan, apply, check, load_set, set_dirs
+from trtllm_builder.process import run as run_process
 
 HEAD = """\
 from contextlib import suppress
@@ -149,6 +153,43 @@ def main(build_dir, pkg_dir, cpp_only=False, cuda_architectures="90"):
     + FLASH_MLA
     + CALL
 )
+MSA = """
+    msa_src = build_dir / "_deps" / "msa-src" / "python" / "fmha_sm100"
+    cutlass_src = build_dir / "_deps" / "cutlass-src"
+    msa_dst = wheel_project_dir / "3rdparty" / "fmha_sm100"
+    if not (msa_src / "cute" / "interface.py").is_file():
+        raise FileNotFoundError(f"no MSA in {msa_src}")
+    if msa_dst.is_symlink():
+        msa_dst.unlink()
+    elif msa_dst.exists():
+        rmtree(msa_dst)
+    msa_dst.mkdir(parents=True)
+    for python_source in msa_src.glob("*.py"):
+        copy(python_source, msa_dst)
+    for source_dir, relative_dir in (
+        (msa_src / "cute", Path("cute")),
+        (cutlass_src / "include", Path("cutlass/include")),
+    ):
+        copytree(source_dir, msa_dst / relative_dir)
+    install_file(cutlass_src / "LICENSE.txt", msa_dst / "cutlass")
+"""
+STAGING = f"""\
+from pathlib import Path
+from shutil import copy, copytree, rmtree
+
+
+def main(build_dir, wheel_project_dir, python_only=False):
+    install_file = copy
+{MSA}"""
+# The same below an else, as in the generation that could leave everything compiled out.
+NESTED = STAGING.replace(MSA, "    if not python_only:\n" + textwrap.indent(MSA, "    "))
+LISTED = """\
+cmake_minimum_required(VERSION 3.18)
+project(x NONE)
+include(FetchContent)
+FetchContent_Declare(msa GIT_REPOSITORY https://nowhere.invalid/msa GIT_TAG 1)
+FetchContent_MakeAvailable(msa)
+"""
 GENERATIONS = {"1.0": V10, "1.2": V12, "2026": V2026, "autumn 2026": AUTUMN}
 PARTS = ("deep_ep", "deep_gemm", "flash_mla")
 SUBSETS = [*((part,) for part in PARTS), PARTS]
@@ -238,6 +279,65 @@ def test_an_earlier_builds_deep_gemm_leaves_the_package(tree: Path, tmp_path: Pa
         (tmp_path / "build/tensorrt_llm" / part / "cuda_architectures.txt").write_text("")
     names["main"](tmp_path / "build", tmp_path / "package")
     assert not (tmp_path / "package/deep_gemm").exists()
+
+
+def staged(tree: Path, build: Path) -> Path:
+    names: dict[str, Any] = {}
+    exec(compile((tree / "scripts/build_wheel.py").read_text(), "build_wheel.py", "exec"), names)
+    names["main"](build, tree)
+    return tree / "3rdparty/fmha_sm100"
+
+
+@pytest.mark.parametrize("script", [STAGING, NESTED], ids=["in main", "below an else"])
+def test_without_msa_there_is_a_package_that_says_so(make_tree: Any, tmp_path: Path, script: str) -> None:
+    files = {
+        "scripts/build_wheel.py": script,
+        "3rdparty/CMakeLists.txt": LISTED,
+        "3rdparty/fetch_content.json": '{"dependencies": [{"name": "msa"}]}',
+    }
+    tree = make_tree(files)
+    assert planned(tree).sets[0].status == "not needed"
+    assert planned(tree, BUILD_MSA="ON").sets[0].status == "not needed"
+    with pytest.raises(FileNotFoundError, match="no MSA in"):
+        staged(tree, tmp_path)
+    plan = planned(tree, BUILD_MSA="OFF")
+    apply(plan, tree)
+    package = staged(tree, tmp_path)
+    assert [path.name for path in package.iterdir()] == ["__init__.py"]
+    with pytest.raises(ImportError, match="built without MSA's kernels"):
+        exec((package / "__init__.py").read_text(), {})
+    assert planned(tree, BUILD_MSA="OFF").sets[0].status == "applied already"
+
+
+@pytest.mark.skipif(shutil.which("cmake") is None, reason="no cmake on PATH")
+def test_without_msa_cmake_does_not_fetch_it(make_tree: Any, tmp_path: Path) -> None:
+    tree = make_tree(
+        {
+            "scripts/build_wheel.py": STAGING,
+            "3rdparty/CMakeLists.txt": LISTED,
+            "3rdparty/fetch_content.json": '{"dependencies": [{"name": "msa"}]}',
+        }
+    )
+    apply(planned(tree, BUILD_MSA="OFF"), tree)
+    ran = run_process(
+        ["cmake", "-S", str(tree / "3rdparty"), "-B", str(tmp_path / "b")], env=dict(os.environ), timeout=60
+    )
+    assert ran.ok, ran.stderr
+    assert not (tmp_path / "b/_deps/msa-src").exists()
+
+
+def test_a_submodule_that_no_wheel_has_is_not_asked_for(make_tree: Any) -> None:
+    script = """\
+        def apply_msa_patch(project_dir):
+            \"\"\"What the checkout uses.\"\"\"
+            if not (project_dir / "3rdparty" / "MSA").is_dir():
+                raise FileNotFoundError("initialize it")
+        """
+    tree = make_tree({"scripts/build_wheel.py": script})
+    apply(planned(tree, BUILD_MSA="OFF"), tree)
+    names: dict[str, Any] = {}
+    exec((tree / "scripts/build_wheel.py").read_text(), names)
+    assert names["apply_msa_patch"](tree) is None
 
 
 def test_without_deep_gemm_the_package_can_be_imported(make_tree: Any) -> None:

@@ -45,6 +45,7 @@ def probe() -> Probe:
             Component("deep_ep", "BUILD_DEEP_EP", PLACE, 29, minimum=90),
             Component("deep_gemm", "BUILD_DEEP_GEMM", "cpp/x", 1, one_file=True),
             Component("flash_mla", "BUILD_FLASH_MLA", "cpp/y", 5, only=(90, 100)),
+            Component("msa", "BUILD_MSA", "scripts/x.py", 9, only=(100, 103), staged=True),
         ),
     )
 
@@ -60,21 +61,46 @@ def probe() -> Probe:
     ],
 )
 def test_auto(profile, architectures: str, option: str, passed: str | None, said: str) -> None:  # type: ignore[no-untyped-def]
-    given, left = cmake_options(profile(architectures, f"{option}: auto"), probe())
-    assert [(one.name, one.value) for one in given] == ([(option, passed)] if passed else [])
-    assert [one.name for one in left] == ([] if passed else [option])
-    assert said in (*given, *left)[0].origin
+    defined = cmake_options(profile(architectures, f"{option}: auto"), probe())
+    assert [(one.name, one.value) for one in defined.passed] == ([(option, passed)] if passed else [])
+    assert [one.name for one in defined.left_out] == ([] if passed else [option])
+    assert said in (*defined.passed, *defined.left_out)[0].origin
 
 
 @pytest.mark.parametrize("value", ["ON", "OFF"])
 def test_the_profile_can_force_either(profile, value: str) -> None:  # type: ignore[no-untyped-def]
     mine = profile("89", f"BUILD_DEEP_EP: {value}")
-    given, left = cmake_options(mine, probe())
-    assert [(one.name, one.value) for one in given] == [("BUILD_DEEP_EP", value)] and left == ()
-    notes = cheaper_on(mine, probe(), given)
+    defined = cmake_options(mine, probe())
+    assert [(one.name, one.value) for one in defined.passed] == [("BUILD_DEEP_EP", value)] and defined.left_out == ()
+    notes = cheaper_on(mine, probe(), defined.passed)
     assert bool(notes) == (value == "OFF")
     if notes:
         assert "BUILD_DEEP_EP=OFF saves nothing and needs a patch" in notes[0] and "auto leaves it on" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("value", "architectures", "said"),
+    [
+        (
+            "auto",
+            "89",
+            "left on: scripts/x.py:9 compiles nothing for it, and no patch is needed; no GPU of sm_89 uses it",
+        ),
+        ("auto", "100", "left on: scripts/x.py:9 compiles nothing for it, and no patch is needed"),
+        ("ON", "89", "CMake has no such option, a patch can leave it out"),
+        ("OFF", "100", "CMake has no such option, a patch can leave it out"),
+    ],
+)
+def test_what_only_a_patch_can_leave_out_is_never_passed_to_cmake(  # type: ignore[no-untyped-def]
+    profile, value: str, architectures: str, said: str
+) -> None:
+    defined = cmake_options(profile(architectures, f"BUILD_MSA: {value}"), probe())
+    assert defined.passed == ()
+    (setting,) = defined.by_patch if value == "OFF" else defined.left_out
+    assert said in setting.origin and setting.value == ("OFF" if value == "OFF" else "ON")
+    assert ("uses it" in setting.origin) == (value == "auto" and architectures == "89")
+    assert cheaper_on(profile(architectures, ""), probe(), defined.by_patch) == []
+    assert defined.facts == ({"BUILD_MSA": "OFF"} if value == "OFF" else {})
 
 
 def test_off_where_it_would_be_compiled_is_no_waste(profile) -> None:  # type: ignore[no-untyped-def]

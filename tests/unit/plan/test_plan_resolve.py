@@ -11,7 +11,7 @@ import pytest
 
 from trtllm_builder.plan.model import Plan
 from trtllm_builder.plan.request import Request
-from trtllm_builder.plan.resolve import patch_facts, resolve, variant_label
+from trtllm_builder.plan.resolve import resolve, variant_label
 from trtllm_builder.plan.show import text_lines
 from trtllm_builder.plan.survey import Survey
 from trtllm_builder.upstream.catalogue import row_for
@@ -65,7 +65,7 @@ def test_the_plan_follows_its_schema_and_every_value_has_an_origin(
     assert document["argv"] == [word for part in document["command"] for word in part["words"]]
     assert all(part.origin for part in (*plan.command, *plan.environment, *plan.options))
     assert plan.label == "sd.cu130.sm89.sm90"
-    assert patch_facts(plan.options)["ENABLE_MULTI_DEVICE"] == "0"
+    assert {one.name: one.value for one in plan.options}["ENABLE_MULTI_DEVICE"] == "0"
     assert plan.assumed and plan.upstream.origin == "catalogue, assumed"
     assert [tool.path for tool in plan.tools] == ["/usr/bin/cmake", None]
 

@@ -33,6 +33,14 @@ def test_what_the_script_chooses_by_itself(tree: Callable[..., Path]) -> None:
     assert components(tree(files, generation="1.2"))["BUILD_NCCL_EXTENSIONS"].wanted([89]) == (89,)
 
 
+def test_what_is_only_staged(tree: Callable[..., Path]) -> None:
+    staged = components(tree(generation="autumn-2026", whole=True))["BUILD_MSA"]
+    assert staged.staged and staged.wanted([89, 90, 120]) == () and staged.wanted([100, 103, 121]) == (100, 103)
+    assert "BUILD_MSA" not in components(tree(generation="mid-2026", whole=True))
+    script = "def apply_msa_patch(project_dir):\n    raise FileNotFoundError\n"
+    assert components(tree({"scripts/build_wheel.py": script}))["BUILD_MSA"].staged
+
+
 def test_without_an_early_return_it_is_compiled_for_all(tree: Callable[..., Path]) -> None:
     path = "cpp/tensorrt_llm/deep_ep/CMakeLists.txt"
     root = tree(generation="1.2", whole=True)

@@ -101,6 +101,7 @@ def test_a_trap_that_comes_goes_or_moves(tree: Trees) -> None:
         ("trap", "gone", "submodule-update-in-script"),
         ("trap", "gone", "wheel-built-twice"),
         ("trap", "new", "msa-staging"),
+        ("component", "new", "msa"),
     ]
 
 
