@@ -110,6 +110,12 @@ class VerifyError(BuilderError):
     exit_code = 7
 
 
+class PublishError(BuilderError):
+    """Publishing was refused, or failed; or an index is not as it should be."""
+
+    exit_code = 8
+
+
 class Interrupted(BuilderError):
     """Stopped by a signal; the run can be resumed."""
 
