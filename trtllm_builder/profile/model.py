@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from trtllm_builder.profile.cache import Ccache
 from trtllm_builder.profile.names import (
     CMakeName,
     CMakeText,
@@ -18,6 +19,7 @@ from trtllm_builder.profile.names import (
     Url,
     Variable,
 )
+from trtllm_builder.profile.part import Part
 from trtllm_builder.profile.scalars import (
     Architecture,
     Bool,
@@ -60,13 +62,7 @@ def _distinct(values: tuple[object, ...]) -> tuple[object, ...]:
     return values
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_by_name=True, validate_by_alias=True
-    )
-
-
-class Source(_Part):
+class Source(Part):
     """Which upstream, and how it is obtained."""
 
     ref: Ref
@@ -83,7 +79,7 @@ class Source(_Part):
     """Whether submodules are fetched."""
 
 
-class Cuda(_Part):
+class Cuda(Part):
     """GPUs that the wheel is for, and the toolkit that compiles it."""
 
     architectures: Annotated[tuple[Architecture, ...], AfterValidator(_some), AfterValidator(_distinct)]
@@ -98,7 +94,7 @@ class Cuda(_Part):
     """A runfile or tar archive of the toolkit that you downloaded."""
 
 
-class TensorRT(_Part):
+class TensorRT(Part):
     """TensorRT's headers and libraries."""
 
     root: RootOrNone = "auto"
@@ -109,7 +105,7 @@ class TensorRT(_Part):
     """A tar archive of TensorRT that you downloaded."""
 
 
-class CMakeValue(_Part):
+class CMakeValue(Part):
     """A value for a CMake option, or the value and whether the checkout must have the option."""
 
     value: CMakeText
@@ -123,7 +119,7 @@ class CMakeValue(_Part):
         return {"value": data} if isinstance(data, str) else data
 
 
-class FlagValue(_Part):
+class FlagValue(Part):
     """A value for a build_wheel.py flag (true for a flag without one), or that and whether it must exist."""
 
     value: Plain | None = None
@@ -144,17 +140,6 @@ class FlagValue(_Part):
         return values
 
 
-class Ccache(_Part):
-    """The compiler cache."""
-
-    enabled: Bool = True
-    """Whether compilations go through ccache."""
-    max_size: Size = 50 * 2**30
-    """How large the cache may grow."""
-    dir: PathText | None = None
-    """The cache's directory; null keeps it beside the workspace, so that it is on the same disk."""
-
-
 # Before 0.19 the option's text becomes a C macro: OFF is then neither 0 nor a number. 0 is right in every version.
 _NUMERIC = ("ENABLE_MULTI_DEVICE", "ENABLE_UCX")
 # CMake takes any other word of an option for false where it is none of these, and says nothing.
@@ -171,7 +156,7 @@ def _truths(options: dict[str, CMakeValue]) -> dict[str, CMakeValue]:
     return options
 
 
-class Build(_Part):
+class Build(Part):
     """How upstream's build script is run."""
 
     type: BuildType = "Release"
@@ -186,15 +171,15 @@ class Build(_Part):
     """CMake's generator."""
     ccache: Ccache = Ccache()
     """The compiler cache."""
-    cmake: Annotated[dict[CMakeName, CMakeValue], AfterValidator(_truths)] = {}
+    cmake: Annotated[dict[CMakeName, CMakeValue], AfterValidator(_truths)] = Field(default={})
     """CMake options: `NAME: value`, or `NAME: {value: ..., if_declared: true}`."""
-    flags: dict[FlagName, FlagValue] = {}
+    flags: dict[FlagName, FlagValue] = Field(default={})
     """Further build_wheel.py flags by their long spelling without dashes: `skip-stubs: true`."""
-    environment: dict[Variable, MaybeEmpty] = {}
+    environment: dict[Variable, MaybeEmpty] = Field(default={})
     """Further variables in the build's environment; no credentials."""
 
 
-class VerifyArchitectures(_Part):
+class VerifyArchitectures(Part):
     """GPU targets in the wheel's libraries."""
 
     required: SmNames = "auto"
@@ -203,7 +188,7 @@ class VerifyArchitectures(_Part):
     """Targets that may be there besides; auto derives them likewise."""
 
 
-class Answer(_Part):
+class Answer(Part):
     """A question that the installed wheel must answer."""
 
     model: Plain
@@ -214,7 +199,7 @@ class Answer(_Part):
     """Text that the answer must contain; null takes any answer."""
 
 
-class Verify(_Part):
+class Verify(Part):
     """What the finished wheel must show."""
 
     architectures: VerifyArchitectures = VerifyArchitectures()
@@ -227,14 +212,14 @@ class Verify(_Part):
     """A question that the installed wheel must answer; null only imports it."""
 
 
-class Tools(_Part):
+class Tools(Part):
     """Overrides of the catalogue's tool versions."""
 
     cmake: Specifier | None = None
     """Versions of CMake that will do; null leaves it to the catalogue's row for the release."""
 
 
-class ProfileFile(_Part):
+class ProfileFile(Part):
     """A whole profile, as the files that it is made of say it."""
 
     schema_: Schema = Field(alias="schema")
@@ -272,7 +257,7 @@ class Profile(ProfileFile):
     origins: Mapping[str, str]
 
 
-class Rewrite(_Part):
+class Rewrite(Part):
     """A prefix of git URLs, and what stands in its place."""
 
     prefix: Url
@@ -281,7 +266,7 @@ class Rewrite(_Part):
     """What it begins with at the mirror."""
 
 
-class MirrorFile(_Part):
+class MirrorFile(Part):
     """Where the same content may also be had; tried in order, and the commit's hash decides."""
 
     schema_: Schema = Field(alias="schema")
