@@ -11,6 +11,7 @@ from trtllm_builder.plan.model import Setting
 from trtllm_builder.plan.origins import origin
 from trtllm_builder.plan.request import Request
 from trtllm_builder.plan.survey import Survey
+from trtllm_builder.repro.seeds import MAP
 from trtllm_builder.upstream.model import Probe
 
 FROM_HOST = "host environment"
@@ -74,6 +75,8 @@ def compile_cache(directory: Setting, max_size: int, base: Path, origin: str) ->
         Setting("CCACHE_BASEDIR", str(base), "hits from any workspace"),
         Setting("CCACHE_NOHASHDIR", "1", "hits from any workspace"),
         # A compiler unpacked again has another time stamp and the same bytes.
+        # They hold the workspace's path, and what they map is relative by the above.
+        Setting("CCACHE_IGNOREOPTIONS", f"{MAP}* -Xcompiler={MAP}*", "hits from any workspace"),
         Setting("CCACHE_COMPILERCHECK", "content", "hits after a fresh set-up"),
     ]
 
