@@ -7,11 +7,11 @@ from pathlib import Path
 
 from packaging.version import Version
 
+from trtllm_builder.plan.compile_cache import compile_cache
 from trtllm_builder.plan.model import Setting
 from trtllm_builder.plan.origins import origin
 from trtllm_builder.plan.request import Request
 from trtllm_builder.plan.survey import Survey
-from trtllm_builder.repro.seeds import MAP
 from trtllm_builder.upstream.model import Probe
 
 FROM_HOST = "host environment"
@@ -66,21 +66,6 @@ def own_world(home: Path, temporary: Path, caches: Path) -> list[Setting]:
     ]
 
 
-def compile_cache(directory: Setting, max_size: int, base: Path, origin: str) -> list[Setting]:
-    """ccache so that a build in another workspace hits too. ``max_size`` in bytes, and its ``origin``."""
-    return [
-        directory,
-        Setting("CCACHE_MAXSIZE", f"{max(1, max_size // 2**20)}Mi", origin),
-        # Paths below the workspace are hashed as relative ones, and the current directory is not hashed at all.
-        Setting("CCACHE_BASEDIR", str(base), "hits from any workspace"),
-        Setting("CCACHE_NOHASHDIR", "1", "hits from any workspace"),
-        # A compiler unpacked again has another time stamp and the same bytes.
-        # They hold the workspace's path, and what they map is relative by the above.
-        Setting("CCACHE_IGNOREOPTIONS", f"{MAP}* -Xcompiler={MAP}*", "hits from any workspace"),
-        Setting("CCACHE_COMPILERCHECK", "content", "hits after a fresh set-up"),
-    ]
-
-
 def build_environment(request: Request, survey: Survey, probe: Probe, cuda: str, epoch: int | None) -> list[Setting]:
     """All variables of the build, each with what it is for. ``epoch`` is the commit's time, seconds since 1970."""
     profile, place = request.loaded.profile, survey.place
@@ -101,11 +86,7 @@ def build_environment(request: Request, survey: Survey, probe: Probe, cuda: str,
         ]
     settings.append(Setting("PATH", _path(survey, root), "tools of this plan, then the system's"))
     if profile.build.ccache.enabled:
-        cache = profile.build.ccache
-        directory = Setting("CCACHE_DIR", str(place.caches / "ccache"), "shared by all workspaces")
-        if cache.dir is not None:
-            directory = Setting("CCACHE_DIR", cache.dir, origin(profile, "build.ccache.dir"))
-        settings += compile_cache(directory, cache.max_size, root, origin(profile, "build.ccache.max_size"))
+        settings += compile_cache(profile, place.caches, root)
     if epoch is not None:
         settings.append(Setting("SOURCE_DATE_EPOCH", str(epoch), "time of the commit"))
     # Some releases rewrite requirements.txt for CUDA 12 when this variable says so, and only then.

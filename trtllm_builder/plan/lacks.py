@@ -5,6 +5,7 @@ from __future__ import annotations
 from trtllm_builder.data import data_dir
 from trtllm_builder.host.disk import probe_disk
 from trtllm_builder.host.system import python_remedy
+from trtllm_builder.plan.compile_cache import password_lack
 from trtllm_builder.plan.model import Estimate, Lack
 from trtllm_builder.plan.request import Request
 from trtllm_builder.plan.survey import Survey
@@ -35,6 +36,7 @@ def find_lacks(request: Request, survey: Survey, disk: Estimate, least: int = 0)
         if origin == "absent":
             lacks.append(Lack(reason, _steps(advice)))
     lacks += [Lack(tool.reason, ()) for tool in survey.tools if tool.origin == "absent"]
+    lacks += password_lack(profile, request.environ)
     return (*lacks, *_room(request, survey, disk, min(least or disk.low, disk.low)))
 
 

@@ -50,9 +50,9 @@ _FLAGS_OWNED = {
     **dict.fromkeys(("install", "linking_install_binary", "skip_building_wheel", "cpp_only", "python_only"), ""),
     "version_override": "",
 }
-_ENVIRONMENT_OWNED = frozenset(
-    {"HOME", "PATH", "PYTHONHASHSEED", "VIRTUAL_ENV", "GIT_CONFIG_GLOBAL", "CCACHE_DIR", "CCACHE_MAXSIZE"}
-)
+_ENVIRONMENT_OWNED = frozenset({"HOME", "PATH", "PYTHONHASHSEED", "VIRTUAL_ENV", "GIT_CONFIG_GLOBAL"})
+# Of ccache's own variables those that help to find out why something is no hit; any other is a value of the profile.
+_CCACHE_FREE = ("CCACHE_DEBUG", "CCACHE_DEBUGDIR", "CCACHE_LOGFILE", "CCACHE_RECACHE", "CCACHE_COMPRESSLEVEL")
 
 
 def parse_ref(text: str) -> str:
@@ -127,7 +127,9 @@ def parse_variable(text: str) -> str:
     if not _VARIABLE.match(text):
         raise ValueError(f"expected the name of an environment variable, not {shown(text)}")
     if text in _ENVIRONMENT_OWNED:
-        raise ValueError(_owned("variable", text, "build.ccache" if text.startswith("CCACHE") else ""))
+        raise ValueError(_owned("variable", text, ""))
+    if text.startswith("CCACHE_") and text not in _CCACHE_FREE:
+        raise ValueError(_owned("variable", text, "build.ccache"))
     if _SECRET.search(text):
         raise ValueError(f"{shown(text)} looks like a credential, and none may enter the build")
     return text
