@@ -122,14 +122,16 @@ def audit(
 ) -> None:
     """Will `import`, `LLM(...)` or `trtllm-serve` touch MPI, and which set closes it? Exit 5 when something stays open
     (7 for a wheel)."""
-    from trtllm_builder.errors import PatchError, VerifyError
+    from trtllm_builder.errors import PatchError, UsageError, VerifyError
     from trtllm_builder.patching.mpi_audit import audit_tree, audit_wheel
 
     sets = _sets(names, patch_dir)
     if target.is_dir():
         found = audit_tree(target, sets, _facts(facts), bool(multi_device))
-    else:
+    elif target.is_file():
         found = audit_wheel(target, sets, multi_device)
+    else:
+        raise UsageError(f"{target} is neither a directory nor a file", remedy="name a checkout or a wheel")
     if as_json:
         _echo_json({"command": "audit", "target": str(target), **found.to_json()})
     else:
@@ -167,12 +169,23 @@ def _show_audit(found: MpiAudit) -> None:
 
 
 def _plan(tree: Path, names: list[str], patch_dir: list[Path], facts: list[str]) -> PatchPlan:
+    from trtllm_builder.errors import PatchError, UsageError
     from trtllm_builder.patching import sets
 
     chosen = _sets(names, patch_dir)
     if any(one.name == "single-device" for one in chosen):
         _refuse_prebuilt(tree)
-    return sets.check(chosen, tree, _facts(facts))
+    known = _facts(facts)
+    try:
+        return sets.check(chosen, tree, known)
+    except PatchError:
+        # What is no checkout fits no set: that is the sentence, not that the sets are to be mended.
+        if (tree / "scripts" / "build_wheel.py").exists() or (tree / "tensorrt_llm").exists() or patch_dir:
+            raise
+        raise UsageError(
+            f"{tree} is not a TensorRT-LLM checkout: it has neither scripts/build_wheel.py nor tensorrt_llm/",
+            remedy="name the directory that holds both" + ("" if any(tree.iterdir()) else "; this one is empty"),
+        ) from None
 
 
 def _refuse_prebuilt(tree: Path) -> None:

@@ -159,6 +159,8 @@ def _lines(found: Probe) -> Iterator[str]:
     unread = [note for note in found.notes if "not looked into" in note]
     if found.refusal() is None and unread:
         yield f"verdict: not known: {len(unread)} of the files that decide could not be read (see the notes)"
+    elif found.refusal() is None and not found.flags:
+        yield "verdict: not known: scripts/build_wheel.py registers no flag that is understood"
     elif found.refusal() is None:
         yield "verdict: nothing speaks against a single-device build"
     else:
@@ -166,6 +168,9 @@ def _lines(found: Probe) -> Iterator[str]:
 
 
 def _component(component: Component) -> str:
+    if component.staged:
+        used = ", ".join(f"sm_{number}" for number in component.only)
+        return f"{component.name} (nothing is compiled; used on {used})"
     if component.minimum is not None:
         return f"{component.name} (from sm_{component.minimum} on)"
     if component.only:

@@ -86,9 +86,7 @@ def _judge(operation: model.Operation, patch: PatchSet, tree: Tree, looks: Seque
     todo, done = sum(look.todo for look in looks), sum(look.done for look in looks)
     if isinstance(operation, _EVERYWHERE):
         if todo + done < operation.at_least:
-            raise _error(
-                operation, patch, tree, f"expected {_times(operation.at_least)} or more, found {todo + done or 'none'}"
-            )
+            raise _error(operation, patch, tree, _too_few(operation, tree, todo + done))
         if not todo and not done:
             return "not needed", "no file has such an import"
     elif not isinstance(operation, (*_REMOVALS, model.Diff)):
@@ -104,6 +102,16 @@ def _judge(operation: model.Operation, patch: PatchSet, tree: Tree, looks: Seque
     if not todo:
         return "applied already", "it is as the operation would leave it"
     return "applies", f"{_times(todo)} in {', '.join(look.file.path for look in looks if look.todo)}"
+
+
+def _too_few(operation: model.PythonRetargetImport | model.PythonTolerateImport, tree: Tree, found: int) -> str:
+    """In which files there should be such imports: with no files at all the operation is not what is wrong."""
+    patterns = ", ".join(operation.files)
+    if not any(tree.glob(pattern) for pattern in operation.files):
+        return f"there is no file {patterns}"
+    modules = (operation.module,) if isinstance(operation, model.PythonTolerateImport) else tuple(operation.modules)
+    wanted = f"expected {operation.at_least} or more imports from {' or '.join(modules)} in {patterns}"
+    return f"{wanted}, found {found or 'none'}"
 
 
 def _look(operation: model.Operation, patch: PatchSet, tree: Tree) -> list[_Look]:
@@ -148,6 +156,8 @@ def _may_import(data: bytes, path: str, module: str) -> bool:
 def _edit(operation: model.Operation, patch: PatchSet, tree: Tree, file: File) -> _Look:
     document = decode(file.data or b"")
     try:
+        if document.guessed and operation.op.startswith("python."):
+            raise Misfit("neither UTF-8 nor what a coding comment says: Python would not read this file either")
         edited = _EDITS[type(operation)](document.text, file.path, operation)
         return _Look(file, document.encode(edited.text), edited.todo, edited.done)
     except Misfit as error:

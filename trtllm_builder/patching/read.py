@@ -121,6 +121,9 @@ def _one(detail: dict[str, Any], tree: Map) -> ProfileError:
         known_text = f"did you mean `{near}`?" if near else f"one of {', '.join(known)}"
         where = _place(tree, (*place, "op"), of_key=False)
         return ProfileError(f"there is no operation {shown(given)}; {known_text}", where=where)
+    if kind == "literal_error":
+        what = f"expected {detail['ctx']['expected']}, not {shown(str(detail['input']))}"
+        return ProfileError(what, where=_place(tree, place, of_key=False))
     if kind == "union_tag_not_found":
         return ProfileError("`op` is missing", where=_place(tree, place, of_key=False))
     return ProfileError(str(detail["msg"]), where=_place(tree, place, of_key=False))

@@ -143,11 +143,15 @@ class Tree:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             os.close(descriptor)
-            raise PatchError("this is not a regular file", where=Where(str(full)))
+            raise PatchError("this is not a regular file", where=Where(str(full)), remedy="take it away")
         with os.fdopen(descriptor, "rb") as file:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
-            raise PatchError(f"the file is larger than {MAX_BYTES:,} bytes", where=Where(str(full)))
+            raise PatchError(
+                f"the file is larger than {MAX_BYTES:,} bytes, so it was not read",
+                where=Where(str(full)),
+                remedy="no source of upstream's is: take it away",
+            )
         return File(name, data, stat.S_IMODE(facts.st_mode))
 
 

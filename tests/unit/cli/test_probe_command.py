@@ -90,6 +90,11 @@ def test_file_names_that_are_not_utf8_are_shown(checkout: Path) -> None:
     assert len(json.loads(run(checkout, "--json").stdout)["lfs_pointers"]) == 1
 
 
+def test_a_script_without_flags_gets_no_verdict(checkout: Path) -> None:
+    (checkout / "scripts/build_wheel.py").write_text("")
+    assert "verdict: not known: scripts/build_wheel.py registers no flag" in run(checkout).stdout
+
+
 def test_no_checkout_is_one_sentence(tmp_path: Path) -> None:
     done = run(tmp_path)
     assert done.returncode == 4 and done.stdout == ""

@@ -30,7 +30,7 @@ def read(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "line", "column", "what"),
     [
-        ("schema: 1", "schema: 2", 1, 9, "Input should be '1'"),
+        ("schema: 1", "schema: 2", 1, 9, "expected '1', not `2`"),
         ("    with: y\n", "", 4, 5, "`with` is missing"),
         (
             "    op: text.replace",

@@ -228,7 +228,22 @@ def test_everywhere_is_every_file_and_says_how_many_it_wants(make_tree: Any, mak
     assert check([patch], tree).sets[0].status == "applied already"
     for path in ("p/a.py", "p/d/e/b.py"):
         (tree / path).write_text("")
-    with pytest.raises(PatchError, match="expected one place or more, found none"):
+    with pytest.raises(PatchError, match=r"1 or more imports from m.n in p/\*\*/\*.py, found none"):
+        check([patch], tree)
+    (tree / "p").rename(tree / "elsewhere")
+    with pytest.raises(PatchError, match="there is no file p/"):
+        check([patch], tree)
+
+
+@pytest.mark.parametrize("cookie", ["", "# coding: latin-1\n"])
+def test_python_in_no_encoding_that_it_claims_is_not_edited(make_tree: Any, make_set: Any, cookie: str) -> None:
+    patch = make_set("- {id: p, why: w, op: python.replace, file: b.py, match: a, with: b}\n")
+    tree = make_tree({})
+    (tree / "b.py").write_bytes(f"{cookie}# caf\xe9\nx = a\n".encode("latin-1"))
+    if cookie:
+        assert apply(check([patch], tree), tree).written == ("b.py",)
+        return
+    with pytest.raises(PatchError, match="Python would not read this file either"):
         check([patch], tree)
 
 

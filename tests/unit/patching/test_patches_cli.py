@@ -71,7 +71,25 @@ def test_a_fact_that_is_given_twice_is_a_usage_error(tmp_path: Path) -> None:
         run("check", tmp_path, "--fact", "X=1", "--fact", "X=0")
 
 
+@pytest.mark.parametrize("command", ["check", "apply"])
+def test_what_is_no_checkout_is_not_blamed_on_the_sets(tmp_path: Path, command: str) -> None:
+    words = [command, str(tmp_path), "--patch", "single-device"]
+    with pytest.raises(UsageError, match="is not a TensorRT-LLM checkout: it has neither") as error:
+        CliRunner().invoke(app, words, catch_exceptions=False)
+    assert "this one is empty" in str(error.value.remedy)
+    (tmp_path / "tensorrt_llm").mkdir()
+    with pytest.raises(PatchError, match="from mpi4py or mpi4py.util in tensorrt_llm"):
+        CliRunner().invoke(app, words, catch_exceptions=False)
+
+
+def test_an_audit_does_not_wait_for_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="neither a directory nor a file"):
+        CliRunner().invoke(app, ["audit", str(tmp_path / "pipe")], catch_exceptions=False)
+
+
 def test_without_a_name_all_shipped_sets_are_checked(tmp_path: Path) -> None:
+    (tmp_path / "tensorrt_llm").mkdir()
     with pytest.raises(PatchError, match="single-device/imports"):
         run("check", tmp_path)
 
