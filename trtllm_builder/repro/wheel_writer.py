@@ -231,13 +231,15 @@ class _Line:
 
 def _blocks(pieces: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
     """The same bytes in blocks of ``BLOCK``, the last one shorter; each with whether it is the last."""
-    block = bytearray()
+    parts: list[bytes] = []
+    room = BLOCK
     for piece in pieces:
-        block += piece
-        while len(block) > BLOCK:
-            yield bytes(block[:BLOCK]), False
-            del block[:BLOCK]
-    yield bytes(block), True
+        while len(piece) > room:
+            yield b"".join([*parts, piece[:room]]), False
+            parts, piece, room = [], piece[room:], BLOCK
+        parts.append(piece)
+        room -= len(piece)
+    yield b"".join(parts), True
 
 
 def sha256_of(path: Path) -> str:
