@@ -78,7 +78,7 @@ def test_what_is_no_checkout_is_not_blamed_on_the_sets(tmp_path: Path, command: 
         CliRunner().invoke(app, words, catch_exceptions=False)
     assert "this one is empty" in str(error.value.remedy)
     (tmp_path / "tensorrt_llm").mkdir()
-    with pytest.raises(PatchError, match="from mpi4py or mpi4py.util in tensorrt_llm"):
+    with pytest.raises(PatchError, match=r"from mpi4py or mpi4py.util in tensorrt_llm"):
         CliRunner().invoke(app, words, catch_exceptions=False)
 
 
