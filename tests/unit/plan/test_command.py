@@ -73,6 +73,7 @@ def test_the_whole_line_and_where_each_word_comes_from(profile: Profile) -> None
         "--cuda_architectures", "89-real;90-real", "--job_count", "3", "--generator", "Ninja", "--use_ccache",
         "--configure_cmake", "--build_dir", "/w/build", "--dist_dir", "/w/dist", "--trt_root", "/opt/trt",
         "--skip-stubs", "--extra-cmake-vars", "ENABLE_MULTI_DEVICE=0", "--extra-cmake-vars", "BUILD_DEEP_EP=OFF",
+        "--extra-cmake-vars", "CMAKE_PROJECT_TOP_LEVEL_INCLUDES=/w/ours.cmake",
     ]  # fmt: skip
     origins = {argument.words[-1]: argument.origin for argument in command.arguments}
     assert origins["ENABLE_MULTI_DEVICE=0"].endswith(
