@@ -36,6 +36,9 @@ COMMANDS = {
     "compare": ("compare:compare", "what differs between two wheels, and where from"),
     "probe": ("probe:probe", "what a checkout of upstream offers, or what changed"),
     "patches": ("patches:app", "patch sets against a checkout, and its ways to MPI"),
+    "nightly": ("nightly:nightly", "one profile's part of a night: lock, build, verify, report"),
+    "summary": ("summary:summary", "what nights built, as Markdown for a CI's page"),
+    "history": ("history:app", "how each profile fared over the last nights"),
     "gc": ("gc:gc", "what builds left on the disks; removes it on demand"),
 }
 
