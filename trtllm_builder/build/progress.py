@@ -20,7 +20,8 @@ class Progress:
     ``elapsed`` and ``eta`` (to the last step, None while nothing can be said) in seconds. ``memory`` is what the build
     holds now, ``memory_limit`` what it may, ``disk_free`` what is free where it writes, in bytes, like the peaks so far
     (see Outcome); ``cpu`` is the processors it keeps busy. ``hits`` and ``misses`` are the compile cache's; ``jobs``
-    steps run now, ``running`` are the files and seconds of those that run longest. 0 is also "not known".
+    steps run now, ``running`` are the files and seconds of those that run longest; ``waiting`` compilers wait for
+    memory. 0 is also "not known".
     """
 
     phase: str = "requirements"
@@ -38,6 +39,7 @@ class Progress:
     hits: int = 0
     misses: int = 0
     jobs: int = 0
+    waiting: int = 0
     running: tuple[tuple[str, float], ...] = ()
 
 

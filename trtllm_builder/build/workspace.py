@@ -118,6 +118,11 @@ class Workspace:
         return self.root / CMAKE_FILE
 
     @property
+    def gate(self) -> Path:
+        """What stands before compilers, and where it asks (gate/launcher.py)."""
+        return self.root / "gate"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 _SECTION = """\
 # A compiler or linker starts when there is memory for it. Launchers that are set already stay as they are.
-foreach(language IN ITEMS C CXX CUDA)
-  foreach(kind IN ITEMS COMPILER LINKER)
-    if(NOT DEFINED CMAKE_${{language}}_${{kind}}_LAUNCHER)
-      set(CMAKE_${{language}}_${{kind}}_LAUNCHER "{client}")
+foreach(trtllm_builder_language IN ITEMS C CXX CUDA)
+  foreach(trtllm_builder_kind IN ITEMS COMPILER LINKER)
+    if(NOT DEFINED CMAKE_${{trtllm_builder_language}}_${{trtllm_builder_kind}}_LAUNCHER)
+      set(CMAKE_${{trtllm_builder_language}}_${{trtllm_builder_kind}}_LAUNCHER "{client}")
     endif()
   endforeach()
 endforeach()

@@ -38,7 +38,7 @@ class Argument:
 
 @dataclass(frozen=True)
 class Jobs:
-    """How many compilers run at once, and the arithmetic behind it. Sizes in bytes."""
+    """How many compilers run at once at most, and the arithmetic behind it. Sizes in bytes."""
 
     count: int
     origin: str
@@ -49,6 +49,19 @@ class Jobs:
     reserve: int
     per_job: int
     arithmetic: str
+
+
+@dataclass(frozen=True)
+class PlannedGate:
+    """Whether each compiler starts only when there is memory for it, and why so or not. ``queue`` is how many jobs
+    upstream's build is told to begin, of which most wait; ``slots`` how many compilers run at once when nobody answers
+    them; ``links`` how many linkers do."""
+
+    on: bool
+    reason: str
+    queue: int
+    slots: int
+    links: int
 
 
 @dataclass(frozen=True)
@@ -154,6 +167,7 @@ class Plan:
     architectures: Value
     label: str
     jobs: Jobs
+    gate: PlannedGate
     command: tuple[Argument, ...]
     environment: tuple[Setting, ...]
     ccache: bool

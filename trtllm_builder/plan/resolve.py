@@ -14,7 +14,7 @@ from trtllm_builder.plan.command import render_command
 from trtllm_builder.plan.components import cheaper_on
 from trtllm_builder.plan.environment import build_environment
 from trtllm_builder.plan.estimates import disk_estimate, memory_estimate, time_estimate
-from trtllm_builder.plan.jobs import count_jobs
+from trtllm_builder.plan.jobs import count_jobs, plan_gate
 from trtllm_builder.plan.known import mismatches
 from trtllm_builder.plan.lacks import find_lacks, scarce_room
 from trtllm_builder.plan.model import (
@@ -72,14 +72,18 @@ def resolve(
     profile = request.loaded.profile
     root = survey.place.root
     cuda = survey.toolkit.version or _lowest(str(profile.cuda.toolkit))
+    wanted = request.asked.jobs or (None if profile.build.jobs == "auto" else int(profile.build.jobs))
     jobs = count_jobs(
         survey.host.cpu,
         survey.host.memory,
-        wanted=request.asked.jobs or (None if profile.build.jobs == "auto" else profile.build.jobs),
+        wanted=wanted,
         per_job=profile.build.job_memory,
         reserve=profile.build.reserve,
         origin="--jobs" if request.asked.jobs else origin(profile, "build.jobs"),
     )
+    ccache = profile.build.ccache.enabled
+    cmake = next((tool.version for tool in survey.tools if tool.name == "cmake"), "")
+    jobs, gate = plan_gate(jobs, wanted=wanted, ccache=ccache, cmake=cmake)
     tensorrt = survey.tensorrt.tensorrt
     command = render_command(
         profile,
@@ -89,8 +93,8 @@ def resolve(
         dist_dir=root / "dist",
         cmake_file=root / CMAKE_FILE,
         architectures=cmake_architectures(profile.cuda.architectures, probe),
-        jobs=jobs.count,
-        jobs_origin=jobs.origin,
+        jobs=gate.queue if gate.on else jobs.count,
+        jobs_origin=f"{jobs.origin}; most of them wait at the gate" if gate.on else jobs.origin,
         tensorrt_root=str(tensorrt.root) if tensorrt else None,
     )
     interpreter = survey.host.interpreter
@@ -126,6 +130,7 @@ def resolve(
         ),
         label=variant_label(profile, cuda),
         jobs=jobs,
+        gate=gate,
         command=command.arguments,
         environment=(*build_environment(request, survey, probe, cuda, epoch), *command.environment),
         ccache=profile.build.ccache.enabled,

@@ -111,10 +111,10 @@ def render_script(plan: Plan, patches: PatchPlan, checkout: Path | None) -> str:
     diff = make_diff(changes)
     words = [f"{name}={value}" for name, value in world.items()]
     # Not the whole text: in the diff a redacted line of context would fit nowhere.
-    settings, argv = [redact(word) for word in words], [redact(word) for word in plan.argv]
+    settings, argv = [redact(word) for word in words], [redact(word) for word in _argv(plan)]
     return environment.from_string(_TEMPLATE).render(
         plan=plan,
-        redacted=(settings, argv) != (words, list(plan.argv)),
+        redacted=(settings, argv) != (words, _argv(plan)),
         root=root,
         source=f"{root}/source",
         obtain=_obtain(f"{root}/source", checkout),
@@ -133,6 +133,15 @@ def render_script(plan: Plan, patches: PatchPlan, checkout: Path | None) -> str:
         include=f"{root}/{cmake_file.CMAKE_FILE}",
         include_text=cmake_file.render([SEEDS]),
     )
+
+
+def _argv(plan: Plan) -> list[str]:
+    """Nobody stands at the gate of a script: as many jobs as are safe without."""
+    words: list[str] = []
+    for argument in plan.command:
+        flag, *values = argument.words
+        words += [flag, str(plan.gate.slots)] if "job_count" in flag else [flag, *values]
+    return words
 
 
 def _one_line(text: object) -> str:

@@ -120,6 +120,7 @@ def _decisions(plan: Plan) -> Iterator[Row]:
     yield "jobs", str(jobs.count), jobs.origin
     yield "", jobs.arithmetic, ""
     yield "", f"cores: {jobs.cores_source}; memory: {jobs.memory_source}", ""
+    yield "gate", "on" if plan.gate.on else "off", plan.gate.reason
     yield "disk", _range(plan.disk, format_size), plan.disk.source
     if plan.memory.high:
         yield "memory", _range(plan.memory, format_size), plan.memory.source

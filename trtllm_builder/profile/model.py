@@ -40,6 +40,7 @@ from trtllm_builder.profile.scalars import (
     WorkspaceText,
     fault,
 )
+from trtllm_builder.profile.signing import Signing
 
 UPSTREAM_URL = "https://github.com/NVIDIA/TensorRT-LLM.git"
 
@@ -162,9 +163,9 @@ class Build(Part):
     type: BuildType = "Release"
     """CMake's build type."""
     jobs: Jobs = "auto"
-    """Compiler jobs at a time; auto asks CPUs, quota and memory."""
+    """Compiler jobs at a time. auto starts each compiler when there is memory for it; a number is taken as it is."""
     job_memory: Size = 6 * 2**30
-    """Memory that one job may need; field reports say about 6 GB."""
+    """Memory that one job may need, where each is counted alike: when nobody answers the compilers."""
     reserve: Size | None = None
     """Memory left to the rest of the machine; null takes the larger of 2 GiB and a tenth."""
     generator: Generator = "Ninja"
@@ -245,6 +246,8 @@ class ProfileFile(Part):
     """What the finished wheel must show."""
     tools: Tools = Tools()
     """Overrides of the catalogue's tool versions."""
+    signing: Signing = Signing()
+    """Who signs the wheel's provenance; without a key nobody does."""
 
 
 class Profile(ProfileFile):
