@@ -33,6 +33,7 @@ def expand_home(profile: Profile, environ: Mapping[str, str]) -> Profile:
                 update={"root": expand(tensorrt.root, environ), "archive": optional(tensorrt.archive)}
             ),
             "build": build.model_copy(update={"ccache": ccache}),
+            "signing": profile.signing.model_copy(update={"key": optional(profile.signing.key)}),
             "workspace": tuple(expand(entry, environ) for entry in profile.workspace),
         }
     )
