@@ -39,6 +39,8 @@ COMMANDS = {
     "nightly": ("nightly:nightly", "one profile's part of a night: lock, build, verify, report"),
     "summary": ("summary:summary", "what nights built, as Markdown for a CI's page"),
     "history": ("history:app", "how each profile fared over the last nights"),
+    "publish": ("publish:publish", "wheels into a package index that pip and uv install from"),
+    "index": ("index:app", "list, yank, prune and check a package index"),
     "gc": ("gc:gc", "what builds left on the disks; removes it on demand"),
 }
 

@@ -162,6 +162,16 @@ class Turn:
         settle(final.parent)
         settle(final.parent.parent)
 
+    def put_beside(self, wheel: Wheel, beside: Mapping[str, Path]) -> None:
+        """New files, or newer ones, beside a wheel that is there, each by a rename. Raises OSError."""
+        for suffix, source in beside.items():
+            target = self.root / f"{wheel.path}{suffix}"
+            fresh = target.with_name(f"{target.name}.new")
+            remove(fresh)
+            copy(source, fresh)
+            fresh.replace(target)
+        settle(self.root / wheel.directory)
+
     def show(self, index: Index) -> None:
         """From here on the index holds ``index``, whose files are all placed. Raises OSError."""
         fresh = self.shown.with_name(f"{int(self.shown.name) + 1:08d}")

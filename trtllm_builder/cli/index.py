@@ -1,0 +1,161 @@
+"""``trtllm-build index``: list, yank, unyank, prune and check an index on a disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trtllm_builder.cli.commands import SETTINGS
+
+if TYPE_CHECKING:
+    from trtllm_builder.index.model import Wheel
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="What a package index holds, and what may leave it.", **SETTINGS
+)
+
+Root = Annotated[Path, typer.Argument(metavar="DIR", help="The index: what `publish --index DIR` made.")]
+Which = Annotated[str, typer.Argument(metavar="WHEEL|NAME==VERSION", help="A file name, or all files of a version.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
+
+
+@app.command("list")
+def list_wheels(root: Root, as_json: Json = False) -> None:
+    """What the index holds, by project and version."""
+    from trtllm_builder.index.model import STANDINGS
+    from trtllm_builder.index.store import open_index
+    from trtllm_builder.units import format_size
+
+    index = open_index(root).read()
+    wheels = [wheel for project in index.projects.values() for wheel in project]
+    if as_json:
+        _echo("list", root, wheels=[_document(wheel) for wheel in wheels])
+        return
+    for wheel in wheels:
+        remarks = [f"{format_size(wheel.size)}, {wheel.uploaded[:10]}"]
+        if wheel.standing != "verified":
+            remarks.append(STANDINGS[wheel.standing])
+        if wheel.yanked is not None:
+            remarks.append(f"yanked: {wheel.yanked}" if wheel.yanked else "yanked")
+        if wheel.lock and wheel.lock.kept:
+            remarks.append(f"kept for the lock {wheel.lock.digest[:12]}")
+        typer.echo(wheel.filename)
+        typer.echo(f"    {'; '.join(remarks)}")
+    if not wheels:
+        typer.echo("it holds no wheels")
+
+
+@app.command()
+def yank(
+    root: Root,
+    which: Which,
+    reason: Annotated[str, typer.Option("--reason", help="Why; installers show it.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Withdraw a wheel: installers pass it over, unless somebody asks for exactly that version."""
+    _yank("yank", root, which, reason, as_json)
+
+
+@app.command()
+def unyank(root: Root, which: Which, as_json: Json = False) -> None:
+    """Put a withdrawn wheel back."""
+    _yank("unyank", root, which, None, as_json)
+
+
+def _yank(command: str, root: Path, which: str, reason: str | None, as_json: bool) -> None:
+    from trtllm_builder.build.signals import interruptible
+    from trtllm_builder.publish.change import yank as change
+
+    with interruptible():
+        wheels, changed = change(root, which, reason, waiting=_waiting)
+    if as_json:
+        _echo(command, root, changed=changed, wheels=[_document(wheel) for wheel in wheels])
+        return
+    for wheel in wheels:
+        typer.echo(f"{f'{command}ed' if changed else f'{command}ed already'}  {wheel.filename}")
+
+
+@app.command()
+def prune(
+    root: Root,
+    keep: Annotated[
+        int, typer.Option("--keep", metavar="N", min=1, help="How many to keep of each variant and Python.")
+    ],
+    locks: Annotated[
+        list[Path] | None,
+        typer.Option("--lock", metavar="FILE", help="Also keep what this lock file names. Repeatable."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove all but the wheels of each variant and Python that were published last.
+
+    Never goes: what was built --locked, what a --lock names, and other projects' wheels.
+    """
+    from trtllm_builder.build.signals import interruptible
+    from trtllm_builder.publish.change import prune as change
+    from trtllm_builder.units import format_size
+
+    with interruptible():
+        choice = change(root, keep, locks or (), dry_run=dry_run, waiting=_waiting)
+    if as_json:
+        kept = [{"name": one.wheel.filename, "why": one.why} for one in choice.kept]
+        _echo("prune", root, removed=not dry_run, gone=[_document(wheel) for wheel in choice.gone], kept=kept)
+        return
+    for wheel in choice.gone:
+        typer.echo(f"{'would go' if dry_run else 'removed'}  {wheel.filename}")
+    for one in choice.kept:
+        typer.echo(f"stays     {one.wheel.filename}: {one.why}")
+    going = format_size(sum(wheel.size for wheel in choice.gone))
+    typer.echo(f"{len(choice.gone)} wheels, {going}" if choice.gone else "nothing goes")
+
+
+@app.command()
+def check(
+    root: Root,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Make pages and links anew, and remove what is left over.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Read every file, hash and page of the index, and say what is not as it should be (exit status 8)."""
+    from dataclasses import asdict
+
+    from trtllm_builder.build.signals import interruptible
+    from trtllm_builder.errors import PublishError
+    from trtllm_builder.index import check as checking
+    from trtllm_builder.index.store import open_index
+
+    store = open_index(root)
+    with interruptible():
+        index, problems = checking.repair(store, waiting=_waiting) if repair else checking.check(store)
+    if as_json:
+        _echo("check", root, wheels=len(index.wheels), problems=[asdict(problem) for problem in problems])
+    else:
+        for problem in problems:
+            typer.echo(f"{problem.path} {problem.what}")
+        mendable = any(problem.repairable for problem in problems)
+        advice = "; --repair mends what it can" if mendable else ""
+        found = f"{len(problems)} problems{advice}" if problems else "all as it should be"
+        typer.echo(f"{len(index.wheels)} wheels, {found}")
+        if any(not problem.repairable and problem.path.startswith("files/") for problem in problems):
+            typer.echo("a wheel is restored by publishing the same file again")
+    if problems:
+        raise typer.Exit(PublishError.exit_code)
+
+
+def _document(wheel: Wheel) -> dict[str, object]:
+    from dataclasses import asdict
+
+    return {**asdict(wheel), "variant": wheel.variant, "path": wheel.path}
+
+
+def _waiting() -> None:
+    typer.echo("somebody else is publishing; waiting", err=True)
+
+
+def _echo(command: str, root: Path, **fields: object) -> None:
+    typer.echo(json.dumps({"schema": 1, "command": command, "index": str(root), **fields}, indent=2))

@@ -1,0 +1,102 @@
+"""``trtllm-build publish WHEEL... --index DIR|URL``: into an index that pip and uv install from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from trtllm_builder.publish.rules import Candidate
+
+
+def publish(
+    wheels: Annotated[list[Path], typer.Argument(metavar="WHEEL...", help="Wheels, with their records beside them.")],
+    index: Annotated[
+        str,
+        typer.Option(
+            "--index",
+            metavar="DIR|URL",
+            help="A directory for any web server, or a server that takes uploads as PyPI does.",
+        ),
+    ],
+    allow_unimported: Annotated[
+        bool, typer.Option("--allow-unimported", help="Also what was audited and never imported; the index shows it.")
+    ] = False,
+    allow_unverified: Annotated[
+        bool,
+        typer.Option("--allow-unverified", help="Also other projects' wheels that ours need; the index shows it."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
+) -> None:
+    """Audit wheels again and publish them: all of them, or none. A name that is there with other bytes is refused.
+
+    What is published needs its record (a build leaves it beside the wheel) and a report of a passed import. A server's
+    user and password come from TWINE_USERNAME and TWINE_PASSWORD, or from the keyring. Exit 8 when it is refused.
+    """
+    from trtllm_builder.build.signals import interruptible
+    from trtllm_builder.errors import Interrupted
+    from trtllm_builder.index.published import is_url
+    from trtllm_builder.publish.rules import Allowed, judge
+
+    allowed = Allowed(allow_unimported, allow_unverified)
+    try:
+        with interruptible():
+            candidates = [judge(wheel, allowed) for wheel in wheels]
+            done = _upload(candidates, index) if is_url(index) else _add(candidates, Path(index))
+    except Interrupted as stop:
+        raise Interrupted(
+            stop.what, signal=stop.signal, remedy="the index is as it was; the same command starts anew"
+        ) from None
+    if as_json:
+        document = {"schema": 1, "command": "publish", "index": index, "wheels": done}
+        typer.echo(json.dumps(document, indent=2))
+        return
+    for one in done:
+        typer.echo(f"{one['outcome']:13}  {one['name']}")
+        typer.echo(f"{'':13}  sha256 {one['sha256']}")
+        typer.echo(f"{'':13}  {one['location']}")
+        if one["standing"] != "verified":
+            typer.echo(f"{'':13}  the index says: {one['standing']}")
+
+
+def _add(candidates: Sequence[Candidate], root: Path) -> list[dict[str, object]]:
+    from trtllm_builder.publish.add import add
+
+    def waiting() -> None:
+        typer.echo("somebody else is publishing; waiting", err=True)
+
+    return [
+        {
+            "name": one.wheel.filename,
+            "sha256": one.wheel.sha256,
+            "outcome": one.outcome,
+            "standing": one.wheel.standing,
+            "variant": one.wheel.variant,
+            "location": str(root / one.wheel.path),
+        }
+        for one in add(candidates, root, waiting=waiting)
+    ]
+
+
+def _upload(candidates: Sequence[Candidate], url: str) -> list[dict[str, object]]:
+    import os
+
+    from trtllm_builder.index.model import variant_of
+    from trtllm_builder.publish.upload import upload
+
+    return [
+        {
+            "name": candidate.filename,
+            "sha256": candidate.sha256,
+            "outcome": outcome,
+            "standing": candidate.standing,
+            "variant": variant_of(candidate.version),
+            "location": url,
+        }
+        for candidate, outcome in upload(candidates, url, os.environ)
+    ]

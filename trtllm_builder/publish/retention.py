@@ -1,0 +1,94 @@
+"""What may leave an index: all but the newest of each variant, and never what a lock names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.utils import parse_wheel_filename
+
+from trtllm_builder.errors import UsageError
+from trtllm_builder.index.model import Index, Wheel
+
+_LIMIT = 64 << 20  # bytes of a lock
+_DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """``why``: in words."""
+
+    wheel: Wheel
+    why: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """``gone``: what goes; ``kept``: what would have gone for its age alone."""
+
+    gone: tuple[Wheel, ...]
+    kept: tuple[Kept, ...]
+
+
+def named_by(locks: Iterable[Path]) -> dict[str, Path]:
+    """Every sha256 that a lock file names, whoever made the file: we, pip or uv. Raises UsageError for one that cannot
+    be read, or names nothing."""
+    named: dict[str, Path] = {}
+    for path in locks:
+        try:
+            if path.stat().st_size > _LIMIT:
+                raise UsageError(f"--lock {path} is too large for a lock", remedy="name a lock file")
+            text = path.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise UsageError(f"--lock {path} cannot be read: {error}", remedy="name a lock file") from error
+        digests = set(_DIGEST.findall(text.lower()))
+        if not digests:
+            raise UsageError(f"--lock {path} names no sha256", remedy="name a lock file, with hashes")
+        named |= dict.fromkeys(digests, path)
+    return named
+
+
+def choose(index: Index, keep: int, named: dict[str, Path]) -> Choice:
+    """Of each project, variant and set of tags, the ``keep`` wheels published last stay; so does all that is no
+    variant of ours, since ours may depend on it. A yanked wheel counts for nothing: it goes when those kept are newer.
+    """
+    gone: list[Wheel] = []
+    kept: list[Kept] = []
+    for wheels in _groups(index).values():
+        for wheel in _beyond(wheels, keep):
+            why = _held(wheel, named)
+            if why:
+                kept.append(Kept(wheel, why))
+            else:
+                gone.append(wheel)
+    return Choice(tuple(gone), tuple(kept))
+
+
+def _groups(index: Index) -> dict[tuple[str, str, str], list[Wheel]]:
+    groups: dict[tuple[str, str, str], list[Wheel]] = {}
+    for wheel in index.wheels:
+        if wheel.variant:
+            tags = ".".join(sorted(map(str, parse_wheel_filename(wheel.filename)[3])))
+            groups.setdefault((wheel.project, wheel.variant, tags), []).append(wheel)
+    return dict(sorted(groups.items()))
+
+
+def _beyond(wheels: Sequence[Wheel], keep: int) -> list[Wheel]:
+    left, beyond = keep, []
+    for wheel in sorted(wheels, key=lambda wheel: wheel.uploaded, reverse=True):
+        if not left:
+            beyond.append(wheel)
+        elif wheel.yanked is None:
+            left -= 1
+    return beyond
+
+
+def _held(wheel: Wheel, named: dict[str, Path]) -> str:
+    if wheel.lock and wheel.lock.kept:
+        return f"it was built --locked, from {wheel.lock.digest[:12]}"
+    for digest in (wheel.sha256, wheel.lock.digest if wheel.lock else ""):
+        if digest in named:
+            return f"{named[digest]} names it"
+    return ""
