@@ -21,7 +21,17 @@ from trtllm_builder.profile.scalars import parse_schema
 from trtllm_builder.profile.search import MIRRORS, every, find, is_path, kind_of, search_path
 from trtllm_builder.text import has_credentials
 
-__all__ = ["Listed", "LoadedProfile", "Shadow", "check_file", "list_profiles", "load_profile", "locate", "search_path"]
+__all__ = [
+    "Listed",
+    "LoadedProfile",
+    "Shadow",
+    "check_file",
+    "list_profiles",
+    "load_profile",
+    "load_settings",
+    "locate",
+    "search_path",
+]
 
 MOST_FILES = 16
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -144,6 +154,11 @@ def _checked(model: type[_Model], tree: Map) -> _Model:
     checked = _check(model, tree, part=False)
     assert checked is not None  # noqa: S101 - only a part may be incomplete
     return checked
+
+
+def load_settings(model: type[_Model], path: Path) -> _Model:
+    """A file of settings of another kind, read as profiles are. Raises ProfileError at the line that is wrong."""
+    return _checked(model, read_map(path))
 
 
 def _mirror_set(path: Path) -> MirrorSet:
