@@ -11,6 +11,7 @@ from pathlib import Path
 
 from trtllm_builder.build import compile as compiling
 from trtllm_builder.build import finish, prepare, toolchain
+from trtllm_builder.build import record as recording
 from trtllm_builder.build.bundle_use import with_bundle
 from trtllm_builder.build.events import Recorder
 from trtllm_builder.build.journal import Journal, Json
@@ -52,7 +53,7 @@ _LAST = (
     Stage("compile", compiling.compile_inputs, compiling.compile_lost, compiling.do_compile, compiling.compile_told),
     Stage("normalise", finish.normalise_inputs, finish.normalise_lost, finish.do_normalise, finish.normalise_told),
     Stage("verify", finish.verify_inputs, finish.verify_lost, finish.do_verify, finish.verify_told),
-    Stage("record", finish.record_inputs, finish.record_lost, finish.do_record, finish.record_told),
+    Stage("record", recording.record_inputs, recording.record_lost, recording.do_record, recording.record_told),
 )
 
 
@@ -91,6 +92,7 @@ def build(request: Request, observer: Observer, *, rebuild: bool = False, run_id
         for note in plan.notes:
             told.note(note)
         prepare.preflight(plan)
+        recording.signing_key(material)
         told.stage("preflight", "done", f"{plan.upstream.value} in {plan.workspace.value}, {plan.jobs.count} jobs")
         workspace = Workspace(Path(plan.workspace.value))
         with told_as_sentences("the workspace"):

@@ -28,7 +28,7 @@ class Run:
     """``plan`` and ``material`` (what the plan was made from) are made again as tools and source arrive. ``results``
     hold what each stage left for the next ones, ``stage`` is the one at work. A resumed run keeps the identifier of
     the one it goes on with. ``edits`` are the files of the checkout that were changed by hand when patches were looked
-    at, with what they held (edits.py)."""
+    at, with what they held (edits.py). ``build_tag`` is the wheel's (PEP 427), empty for none."""
 
     identifier: str
     plan: Plan
@@ -41,6 +41,7 @@ class Run:
     results: dict[str, Json] = field(default_factory=dict)
     edits: dict[str, str] = field(default_factory=dict)
     redo: bool = False
+    build_tag: str = ""
 
     @property
     def journal(self) -> Journal:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Kind = Literal[
     "builder", "profile", "source", "submodule", "lfs", "dependency", "download", "patch", "requirement", "tool",
-    "toolkit", "tensorrt", "compiler", "python", "image",
+    "toolkit", "tensorrt", "compiler", "python", "image", "codec",
 ]  # fmt: skip
 KINDS: tuple[str, ...] = Kind.__args__  # type: ignore[attr-defined]
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Input:
     """One thing that went into a wheel.
 
@@ -26,7 +26,7 @@ class Input:
     kind: str
     name: str
     uri: str = ""
-    digest: Mapping[str, str] = field(default_factory=dict, compare=False)
+    digest: Mapping[str, str] = field(default_factory=dict, hash=False)
     size: int | None = None
     version: str = ""
 
@@ -38,3 +38,8 @@ class Input:
             **({"digest": dict(sorted(self.digest.items()))} if self.digest else {}),
             **({"size": self.size} if self.size is not None else {}),
         }
+
+
+def sorted_inputs(inputs: Iterable[Input]) -> tuple[Input, ...]:
+    """In the order of kinds, and by name."""
+    return tuple(sorted(inputs, key=lambda one: (KINDS.index(one.kind), one.name, one.uri, one.version)))

@@ -28,18 +28,20 @@ _COMPONENTS = {
     "dependency": ("library", "required"),
     "download": ("file", "required"),
     "lfs": ("file", "required"),
-    # Its runtime is linked statically.
-    "toolkit": ("framework", "required"),
+    "toolkit": ("file", "required"),
+    "compiler": ("file", "required"),
     "tensorrt": ("library", "excluded"),
     "requirement": ("library", "excluded"),
 }
+# Of a toolkit or compiler only these end up in what is linked; its programs do not.
+_LINKED = (".a", ".o", ".bc")
 _HASHES = {"sha256": "SHA-256", "sha384": "SHA-384", "sha512": "SHA-512"}
 _GITHUB = re.compile(r"(?:git\+)?https://github\.com/([^/@#?]+)/([^/@#?]+?)(?:\.git)?(?:@([0-9a-f]{40,64}))?")
 
 
 def bill_of_materials(name: str, version: str, inputs: Sequence[Input]) -> bytes:
-    """The document for the wheel of that project name and version. Inputs that leave nothing in a wheel (compilers,
-    tools, the machine) are for the lock and the provenance, not for this."""
+    """The document for the wheel of that project name and version. Inputs that leave nothing in a wheel (programs,
+    the machine) are for the lock and the provenance, not for this."""
     own = f"pkg:pypi/{quote(name.lower().replace('_', '-'))}@{quote(version)}"
     components = list(_components(inputs))
     contained = [one["bom-ref"] for one in components if one["scope"] == "required"]
@@ -64,7 +66,7 @@ def _components(inputs: Sequence[Input]) -> Iterator[dict[str, Any]]:
     patches = [one for one in inputs if one.kind == "patch"]
     seen: set[str] = set()
     for one in sorted(inputs, key=lambda one: (one.kind, one.name, one.version, one.uri)):
-        if one.kind not in _COMPONENTS:
+        if one.kind not in _COMPONENTS or (one.kind in ("toolkit", "compiler") and not one.name.endswith(_LINKED)):
             continue
         kind, scope = _COMPONENTS[one.kind]
         reference = f"{one.kind}:{one.name}"

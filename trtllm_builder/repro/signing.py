@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from trtllm_builder.attest.envelope import Envelope, read_envelope, sign
+from trtllm_builder.attest.envelope import Envelope, read_bundle, read_envelope, sign
 from trtllm_builder.attest.keys import PrivateKey, parse_private_key, read_private_key
 from trtllm_builder.attest.statement import LIMIT, PROVENANCE, StatementError, read_statement
 from trtllm_builder.errors import UsageError, VerifyError
@@ -46,9 +46,10 @@ def key_from_variable(name: str, environ: Mapping[str, str]) -> PrivateKey:
     return read_private_key(Path(text).expanduser(), environ)
 
 
-def sign_wheel(wheel: Path, key: PrivateKey) -> Signed:
+def sign_wheel(wheel: Path, key: PrivateKey, *, sha256: str | None = None) -> Signed:
     """Signs the statement beside ``wheel``, after comparing it with the wheel. Signatures of other keys over the very
     same statement stay, and so do attestations of other kinds; another provenance's go, it is of another build.
+    ``sha256`` is the wheel's, where it is known already.
 
     Raises UsageError when there is no statement and VerifyError when it is of other bytes.
     """
@@ -58,7 +59,7 @@ def sign_wheel(wheel: Path, key: PrivateKey) -> Signed:
         statement = read_statement(payload)
     except StatementError as error:
         raise VerifyError(f"{path} is no provenance: {error}", remedy="Build the wheel again.") from error
-    if not statement.is_of(sha256_of(wheel)):
+    if not statement.is_of(sha256 or sha256_of(wheel)):
         raise VerifyError(
             f"{path} speaks of other bytes than {wheel.name} has", remedy="One of the two was changed: build it again."
         )
@@ -66,6 +67,16 @@ def sign_wheel(wheel: Path, key: PrivateKey) -> Signed:
     envelope, others = _joined(bundle, sign(payload, key))
     write_whole(bundle, b"".join([*others, envelope.line().encode()]))
     return Signed(bundle, key.public.keyid, tuple(one.keyid for one in envelope.signatures))
+
+
+def drop_other_bundle(wheel: Path, sha256: str) -> None:
+    """Takes a bundle away that speaks of other bytes of the same name: of the wheel that is about to be replaced."""
+    try:
+        said = [read_statement(one.payload) for one in read_bundle(bundle_path(wheel).read_bytes())]
+    except (OSError, StatementError):
+        return
+    if not any(one.is_of(sha256) for one in said):
+        bundle_path(wheel).unlink()
 
 
 def _payload(path: Path) -> bytes:
