@@ -11,17 +11,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _HITS = frozenset({b"direct_cache_hit", b"preprocessed_cache_hit"})
+_FAILURES = frozenset({b"remote_storage_error", b"remote_storage_timeout"})
 
 
 @dataclass
 class CacheLog:
     """``hits`` and ``misses`` since this object was made; ``hit`` is the last answer for each source file, whose whole
-    path it has. ``directory`` is where the compilers run."""
+    path it has. ``remote_hits`` are the hits that a server gave, ``remote_failures`` the calls that it did not answer.
+    ``directory`` is where the compilers run."""
 
     path: Path
     directory: Path
     hits: int = 0
     misses: int = 0
+    remote_hits: int = 0
+    remote_failures: int = 0
     hit: dict[str, bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -30,6 +34,11 @@ class CacheLog:
         except OSError:
             self._offset = 0
         self._source = ""
+
+    def whole(self) -> None:
+        """Take in all of the file, what was there before too."""
+        self._offset = 0
+        self.read()
 
     def read(self) -> None:
         """Take in what was added since the last time; a file that is not there adds nothing."""
@@ -52,3 +61,7 @@ class CacheLog:
                 self.hit[self._source] = hit
                 self.hits += hit
                 self.misses += not hit
+            elif line == b"remote_storage_hit":
+                self.remote_hits += 1
+            elif line in _FAILURES:
+                self.remote_failures += 1

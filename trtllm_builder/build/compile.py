@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from trtllm_builder.build.cache_log import CacheLog
 from trtllm_builder.build.diagnosis.show import build_failure
 from trtllm_builder.build.disk_watch import DiskWatch
 from trtllm_builder.build.distrust import distrust, is_unconfigured
@@ -14,6 +15,7 @@ from trtllm_builder.build.gauges import Gauges
 from trtllm_builder.build.journal import Json
 from trtllm_builder.build.measured import note_build
 from trtllm_builder.build.progress import Progress
+from trtllm_builder.build.remote_cache import note_use, read_use, serving
 from trtllm_builder.build.run import Run, file_lost
 from trtllm_builder.build.supervisor import supervise
 from trtllm_builder.build.timeline_files import note_timeline
@@ -31,7 +33,7 @@ from trtllm_builder.units import format_size
 from trtllm_builder.upstream.flags_help import compare_help
 
 # Where things are kept and how much of them, not what is built.
-_CACHES = ("CCACHE_DIR", "CCACHE_MAXSIZE", "PIP_CACHE_DIR")
+_CACHES = ("CCACHE_DIR", "CCACHE_MAXSIZE", "CCACHE_CONFIGPATH", "CCACHE_REMOTE_STORAGE", "PIP_CACHE_DIR")
 
 
 def compile_inputs(run: Run) -> dict[str, object]:
@@ -56,6 +58,8 @@ def compile_inputs(run: Run) -> dict[str, object]:
 def compile_lost(run: Run, result: Json) -> str:
     if is_unconfigured(run.workspace.build):
         return f"the configuration in {run.workspace.build} is damaged"
+    if "cache" not in result:
+        return "an earlier version did not write down what its compile cache read"
     return file_lost(Path(result["wheel"]), result["sha256"])
 
 
@@ -84,6 +88,9 @@ def do_compile(run: Run) -> Json:
         jobs=plan.jobs.count,
         memory_limit=plan.jobs.memory,
     )
+    cache_dir = Path(run.environment.get("CCACHE_DIR", workspace.temporary))
+    remote = run.material.request.loaded.profile.build.ccache.remote if plan.ccache else None
+    secrets = run.material.request.environ
     before, begun_at = snapshot(), log.stat().st_size if log.exists() else 0
     watch = DiskWatch(workspace.root)
     configured = False
@@ -99,7 +106,7 @@ def do_compile(run: Run) -> Json:
             problems = what_did_not_take(workspace.build, plan.options)
             if problems:
                 raise BuildError("; ".join(problems), log=log, remedy="the build was stopped before compiling")
-        if line is None and (note := watch.look(progress)):
+        if line is None and (note := watch.look(progress) or server.look(gauges.cache)):
             run.observer.note(note)
         # Written as it happens: a run that is killed has measured too.
         if progress.peak_memory > noted * 1.1:
@@ -108,16 +115,24 @@ def do_compile(run: Run) -> Json:
         run.observer.progress(progress, line)
 
     try:
-        outcome = supervise(
-            plan.argv,
-            env={**run.environment, "CCACHE_STATSLOG": str(cache_log)},
-            cwd=workspace.source,
-            log=log,
-            inherit=(run.lock,),
-            on_start=lambda session, _start: run.note_child(session),
-            on_tick=gauges.tick,
-            on_progress=on_progress,
-        )
+        with serving(remote, run.environment, secrets=secrets, directory=workspace.temporary) as (
+            server,
+            environment,
+            why,
+        ):
+            if why:
+                run.observer.note(why)
+            note_use(workspace.build, cache_dir, remote, server.url)
+            outcome = supervise(
+                plan.argv,
+                env={**environment, "CCACHE_STATSLOG": str(cache_log)},
+                cwd=workspace.source,
+                log=log,
+                inherit=(run.lock,),
+                on_start=lambda session, _start: run.note_child(session),
+                on_tick=gauges.tick,
+                on_progress=on_progress,
+            )
     finally:
         gauges.close()
     if outcome.returncode != 0:
@@ -152,7 +167,7 @@ def do_compile(run: Run) -> Json:
         "seconds": round(outcome.seconds, 1),
         "peak_memory": max([outcome.peak_memory, *(one["peak_memory"] for one in earlier)]),
         "peak_disk": max([outcome.peak_disk, *(one["peak_disk"] for one in earlier)]),
-        "ccache": {"hits": gauges.hits, "misses": gauges.misses} if plan.ccache else {},
+        "cache": _cache_facts(cache_log, workspace.build, cache_dir),
         "timeline": timeline,
     }
 
@@ -164,9 +179,21 @@ def _write_cmake_file(path: Path) -> None:
         path.write_text(text)
 
 
+def _cache_facts(log: Path, build: Path, cache: Path) -> Json:
+    """Of all that this run compiled; what was compiled in this directory by an earlier one counts for its servers."""
+    seen = CacheLog(log, build)
+    seen.whole()
+    return {
+        "hits": seen.hits,
+        "misses": seen.misses,
+        "remote_hits": seen.remote_hits,
+        **read_use(build, cache),
+    }
+
+
 def compile_told(result: Json) -> str:
-    cache = result["ccache"]
-    calls = cache.get("hits", 0) + cache.get("misses", 0)
+    cache = result["cache"]
+    calls = cache["hits"] + cache["misses"]
     hits = f", ccache {cache['hits']} of {calls} hits" if calls else ""
     return f"{Path(result['wheel']).name}, peak memory {format_size(result['peak_memory'])}{hits}"
 

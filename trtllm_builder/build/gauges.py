@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,14 +22,24 @@ _STEPS_A_SECOND = 1000
 
 class Gauges:
     """``build`` is the build directory, ``logs`` the run's, ``cache_log`` what ccache writes. ``history`` has seconds
-    of steps from earlier builds, ``jobs`` is how many run at once, ``memory_limit`` what they may hold, in bytes."""
+    of steps from earlier builds, ``jobs`` is how many run at once, ``memory_limit`` what they may hold, in bytes;
+    ``waited`` tells the seconds of a step that were no work."""
 
     def __init__(
-        self, build: Path, logs: Path, *, cache_log: Path, history: Mapping[str, float], jobs: int, memory_limit: int
+        self,
+        build: Path,
+        logs: Path,
+        *,
+        cache_log: Path,
+        history: Mapping[str, float],
+        jobs: int,
+        memory_limit: int,
+        waited: Callable[[str], float] = lambda output: 0.0,
     ) -> None:
         self._build = build
         self._memory_limit = memory_limit
-        self._cache = CacheLog(cache_log, build)
+        self._waited = waited
+        self.cache = CacheLog(cache_log, build)
         self._ninja = NinjaLogTail(build / ".ninja_log")
         self._estimator = Estimator(history, jobs)
         self._samples, self._steps = Samples(logs), Steps(logs)
@@ -39,14 +49,6 @@ class Gauges:
         self._left: float | None = None
         self.seconds: dict[str, float] = {}
         """Steps that were done, none of them a hit of the cache."""
-
-    @property
-    def hits(self) -> int:
-        return self._cache.hits
-
-    @property
-    def misses(self) -> int:
-        return self._cache.misses
 
     @property
     def fresh(self) -> bool:
@@ -64,7 +66,7 @@ class Gauges:
             self._configured = True
             self._expect(progress.total)
         self._take_steps(now)
-        progress = replace(progress, memory_limit=self._memory_limit, hits=self._cache.hits, misses=self._cache.misses)
+        progress = replace(progress, memory_limit=self._memory_limit, hits=self.cache.hits, misses=self.cache.misses)
         if progress.phase == "build":
             every = max(0.5, (progress.total - progress.done) / _STEPS_A_SECOND)
             if progress.elapsed - self._estimated >= every:
@@ -90,15 +92,16 @@ class Gauges:
     def _take_steps(self, now: float) -> None:
         # The cache writes before the step ends, so it is read after.
         finished = self._ninja.read(now)
-        self._cache.read()
+        self.cache.read()
         found = []
         for one in finished:
             edge = one.edge
-            hit = self._cache.hit.get(self._sources.get(edge.output, ""))
-            self._estimator.finished(edge.output, edge.seconds, hit=bool(hit))
+            hit = self.cache.hit.get(self._sources.get(edge.output, ""))
+            waited = min(self._waited(edge.output), edge.seconds)
+            self._estimator.finished(edge.output, edge.seconds - waited, hit=bool(hit))
             if is_object(edge.output) and not hit:
-                self.seconds[edge.output] = edge.seconds
-            found.append((one, hit))
+                self.seconds[edge.output] = edge.seconds - waited
+            found.append((one, hit, waited))
         self._steps.add(found, self._ninja.began)
 
     def _estimate(self, progress: Progress, usage: Usage) -> float | None:

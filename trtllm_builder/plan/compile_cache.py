@@ -14,6 +14,7 @@ from trtllm_builder.plan.origins import origin
 from trtllm_builder.profile.cache import RemoteCache
 from trtllm_builder.profile.model import Profile
 from trtllm_builder.repro.seeds import MAP
+from trtllm_builder.repro.seeds import MAP
 
 UNTRUSTED = "ccache-untrusted"
 # Milliseconds. A server that hangs costs a compilation so much and no more (the names of ccache 4.10, which all know).
@@ -40,6 +41,8 @@ def compile_cache(profile: Profile, caches: Path, base: Path) -> list[Setting]:
         Setting("CCACHE_BASEDIR", str(base), "hits from any workspace"),
         Setting("CCACHE_NOHASHDIR", "1", "hits from any workspace"),
         # They hold the workspace's path, and all that they map is relative by the above.
+        Setting("CCACHE_IGNOREOPTIONS", f"{MAP}* -Xcompiler={MAP}*", "hits from any workspace"),
+        # They hold the workspace's path, and what they map is relative by the above.
         Setting("CCACHE_IGNOREOPTIONS", f"{MAP}* -Xcompiler={MAP}*", "hits from any workspace"),
         # A compiler unpacked again has another time stamp and the same bytes.
         Setting("CCACHE_COMPILERCHECK", "content", "hits after a fresh set-up"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from trtllm_builder.binary.wheel import Member
 from trtllm_builder.verify.checks import Check
+from trtllm_builder.verify.compiled import Compiled
 from trtllm_builder.verify.library import Library
 from trtllm_builder.verify.needs import Needs
 from trtllm_builder.verify.report_text import text_lines
@@ -30,7 +31,7 @@ class Contents:
 class Report:
     """``wheel`` is the file's name, ``size`` bytes; ``imports`` is None when the smoke test was not run.
 
-    ``held_to``: what it was held against, in words.
+    ``held_to``: what it was held against, in words. ``compiled``: how, known to its own build alone.
     """
 
     wheel: str
@@ -42,6 +43,7 @@ class Report:
     libraries: tuple[Library, ...]
     imports: Smoke | None
     checks: tuple[Check, ...]
+    compiled: Compiled | None = None
 
     @property
     def passed(self) -> bool:
@@ -77,6 +79,12 @@ class Report:
         )
 
     @property
+    def origins(self) -> tuple[tuple[str, str], ...]:
+        """What it was held against and how it was compiled, by name."""
+        told = self.compiled.told if self.compiled else ""
+        return (("held to", self.held_to), *([("compiled", told)] if told else []))
+
+    @property
     def contents(self) -> Contents:
         """Where the bytes are. GPU code that is linked and relocatable counts twice, as it stands there twice."""
         binary = sum(member.size for member in self.members if member.elf)
@@ -100,6 +108,7 @@ class Report:
             "passed": self.passed,
             "verdict": self.verdict,
             "held_to": self.held_to,
+            "compiled": self.compiled.to_json() if self.compiled else None,
             "needs": self.needs.to_json(),
             "contents": {
                 "files": len(self.members),

@@ -23,7 +23,7 @@ _MARKS = {"code": "+", "ptx": "p", "relocatable": "r"}
 def text_lines(report: Report, *, verbose: bool = False) -> list[str]:
     """Verdict, what it needs, GPU code by library, failed checks with remedies, skipped, passed."""
     lines = [report.wheel, f"{report.verdict.upper()}  ({format_size(report.size)}, sha256 {report.sha256[:16]})", ""]
-    for name, value in (*report.needs.rows(), ("held to", report.held_to)):
+    for name, value in (*report.needs.rows(), *report.origins):
         lines += wrapped(value, f"  {name:<9} ", " " * 12)
     lines += ["", *_matrix(matrix(report.libraries), len(report.libraries))]
     if report.imports:

@@ -44,7 +44,7 @@ def test_the_whole_way_and_a_second_time(builder: Any, validate: Callable[[str, 
     for needed in ("record", "gpu-targets", "cuobjdump", "forbidden-libraries", "single-device", "import", "answer"):
         assert checks[needed] == "passed", needed
     assert record["report"]["imports"]["answer"] == "42"
-    assert record["measured"]["peak_memory"] > 10_000_000 and record["measured"]["ccache"]["misses"] >= 0
+    assert record["measured"]["peak_memory"] > 10_000_000 and record["measured"]["cache"]["misses"] >= 0
     log = Path(record["log"]["path"])
     assert hashlib.sha256(log.read_bytes()).hexdigest() == record["log"]["sha256"]
     assert {one["name"] for one in record["patches"]["sets"]} == {"single-device", "ub-allocator", "optional-modules"}
@@ -103,7 +103,7 @@ def test_another_workspace_with_other_jobs_hits_the_cache_and_gives_the_same_byt
     builder.workspace = tmp_path / "a_much_longer_name" / "workspace"
     events = builder.events("--jobs", "2")
     assert builder.wheel.read_bytes() == first
-    compiled = builder.record["measured"]["ccache"]
+    compiled = builder.record["measured"]["cache"]
     assert compiled["hits"] > 0 and compiled["misses"] == 0
     assert builder.states(events)["compile"] == "done"
 

@@ -15,6 +15,7 @@ from trtllm_builder.build.gc.places import Known, Place, directories
 from trtllm_builder.build.registry import runs_dir
 from trtllm_builder.build.workspace import Workspace
 from trtllm_builder.data import data_dir
+from trtllm_builder.plan.compile_cache import UNTRUSTED
 from trtllm_builder.tools.store import RECEIPT
 
 Kind = Literal["workspace", "source", "downloads", "compile-cache", "tools", "run"]
@@ -131,6 +132,7 @@ def _caches(base: Path) -> Iterator[tuple[Kind, Path, Path | None]]:
         ("downloads", "pip"),
         ("downloads", "bundles"),
         ("compile-cache", "ccache"),
+        ("compile-cache", UNTRUSTED),
     )
     for path in directories(base):
         for kind, name in wanted:
