@@ -40,7 +40,7 @@ class Statement:
 
     def is_of(self, sha256: str) -> bool:
         """ "Subject artifacts are matched purely by digest" (statement.md)."""
-        return any(subject.digest.get("sha256") == sha256 for subject in self.subjects)
+        return any(subject.digest.get("sha256", "").lower() == sha256 for subject in self.subjects)
 
 
 def read_json(data: bytes) -> Any:

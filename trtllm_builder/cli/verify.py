@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from trtllm_builder.attest.keys import PublicKey
     from trtllm_builder.binary.wheel import Wheel
     from trtllm_builder.verify.audit import Audit
     from trtllm_builder.verify.expect import Expectation
@@ -41,6 +42,10 @@ def verify(
     python: Annotated[
         Path | None, typer.Option("--python", help="Interpreter for the import; else one of the wheel's tag.")
     ] = None,
+    public_key: Annotated[
+        list[Path] | None,
+        typer.Option("--public-key", metavar="FILE", help="Its provenance must be signed with this key. Repeatable."),
+    ] = None,
     profile_dirs: Annotated[
         list[Path] | None, typer.Option("--profile-dir", help="Look for profiles here first.")
     ] = None,
@@ -59,6 +64,7 @@ def verify(
     from trtllm_builder.verify.verdict import make_report
 
     require_file(wheel)
+    trusted = _public_keys(public_key or [])
     if html is not None:
         _require_writable(html)
     held = expectation_for(wheel) if profile is None else _of_profile(wheel, profile, profile_dirs)
@@ -74,6 +80,7 @@ def verify(
                 auditwheel=find_auditwheel(os.environ) if cross_check else None,
                 cross_check=cross_check,
                 environ=os.environ,
+                trusted=trusted,
             )
             tried, why = _try(found, python, expectation) if wanted else (None, why)
     except Interrupted as stop:
@@ -90,6 +97,13 @@ def verify(
         _write(html, report.html())  # last: a full disk must not lose the report on the terminal
     if not report.passed:
         raise typer.Exit(VerifyError.exit_code)
+
+
+def _public_keys(files: list[Path]) -> list[PublicKey]:
+    """Nothing of cryptography is loaded where no key is given."""
+    from trtllm_builder.attest.keys import read_public_key
+
+    return [read_public_key(path.expanduser()) for path in files]
 
 
 def _of_profile(wheel: Path, profile: str, profile_dirs: list[Path] | None) -> Expectation:

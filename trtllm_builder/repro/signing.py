@@ -39,7 +39,8 @@ def key_from_variable(name: str, environ: Mapping[str, str]) -> PrivateKey:
     text = environ.get(name, "")
     if not text.strip():
         raise UsageError(
-            f"the environment variable {name} holds no key", remedy="Set it to the key's text or its file's path."
+            f"the environment variable {name} holds no key",
+            remedy="Set it to the key's text or its file's path; `sign` takes --key FILE too.",
         )
     if "-----BEGIN" in text:
         return parse_private_key(text.strip().encode() + b"\n", f"the variable {name}", environ)

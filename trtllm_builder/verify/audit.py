@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
+from trtllm_builder.attest.keys import PublicKey
 from trtllm_builder.binary.stream import Stream
 from trtllm_builder.binary.unpack import UnpackError
 from trtllm_builder.binary.wheel import Limits, Wheel, WheelError, read_wheel, unpack_member
@@ -65,10 +66,12 @@ def audit(
     scratch: Path | None = None,
     environ: Mapping[str, str] | None = None,
     limits: Limits | None = None,
+    trusted: Sequence[PublicKey] = (),
 ) -> Audit:
     """Reads the wheel once, and unpacks nothing. For cuobjdump, libraries are copied to ``scratch``, one at a time.
 
-    With ``cross_check`` and no ``cuobjdump`` the second opinion is skipped and says so. Raises VerifyError for a file
+    ``trusted`` are keys of which one must have signed the provenance; without any, no signature is asked for. With
+    ``cross_check`` and no ``cuobjdump`` the second opinion is skipped and says so. Raises VerifyError for a file
     that is no wheel at all.
     """
     libraries: list[Library] = []
@@ -99,6 +102,7 @@ def audit(
         cuobjdump=cuobjdump,
         cross_check=cross_check,
         auditwheel=ask_auditwheel(auditwheel, wheel, environ or {}) if cross_check and auditwheel else None,
+        trusted=trusted,
     )
     return Audit(seen, tuple(libraries), checks)
 

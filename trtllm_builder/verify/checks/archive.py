@@ -50,7 +50,8 @@ def _without_record(wheel: Wheel) -> list[str]:
 
 
 def _tags(wheel: Wheel, expectation: Expectation) -> Check:
-    """The "Binary distribution format" wants the file name's tags, expanded, in WHEEL, and purelib without libraries.
+    """The "Binary distribution format" wants the file name's tags, expanded, and its build tag in WHEEL, and purelib
+    without libraries.
 
     Installers go by the file name; a wheel that was renamed after it was made says otherwise inside.
     """
@@ -65,6 +66,10 @@ def _tags(wheel: Wheel, expectation: Expectation) -> Check:
     if wheel.tags and inside != wheel.tags:
         made, says = (few(sorted(map(str, tags)), 3) or "nothing" for tags in (inside, wheel.tags))
         problems.append(Evidence(f"made as {made}, the file name says {says}: it was renamed afterwards", member))
+    build = headers.get("build", [""])[0]
+    if wheel.name and _number_first(build) != wheel.build:
+        made, says = (f"build {one}" if one else "no build" for one in (build, wheel.build))
+        problems.append(Evidence(f"made as {made}, the file name says {says}: it was renamed afterwards", member))
     libraries = [one.name for one in wheel.members if one.elf]
     if libraries and headers.get("root-is-purelib", [""])[0].lower() == "true":
         problems.append(Evidence(f"said to be pure Python, and holds {few(libraries, 2)}", member))
@@ -77,6 +82,12 @@ def _tags(wheel: Wheel, expectation: Expectation) -> Check:
         remedy="Installers believe the file name: whether that holds is for symbol-versions and extensions to say. "
         "`wheel tags` renames a wheel inside and out.",
     )
+
+
+def _number_first(build: str) -> str:
+    """As packaging reads a build tag: a number, and text behind it."""
+    digits = build[: len(build) - len(build.lstrip("0123456789"))]
+    return f"{int(digits)}{build[len(digits) :]}" if digits and len(digits) < 100 else build
 
 
 def wheel_file(wheel: Wheel) -> tuple[str, dict[str, list[str]]]:

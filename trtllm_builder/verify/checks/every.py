@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from trtllm_builder.attest.keys import PublicKey
 from trtllm_builder.binary.wheel import Wheel
 from trtllm_builder.verify.auditwheel import Opinion, auditwheel_check
 from trtllm_builder.verify.checks import Check
@@ -14,8 +15,9 @@ from trtllm_builder.verify.checks.imports import import_check
 from trtllm_builder.verify.checks.links import link_checks
 from trtllm_builder.verify.checks.names import name_checks
 from trtllm_builder.verify.checks.needed import needed_check
-from trtllm_builder.verify.checks.provenance import provenance_check
+from trtllm_builder.verify.checks.provenance import provenance_checks
 from trtllm_builder.verify.checks.requirements import requirement_check
+from trtllm_builder.verify.checks.sbom import sbom_check
 from trtllm_builder.verify.checks.second import cuobjdump_check
 from trtllm_builder.verify.checks.symbols import symbol_check
 from trtllm_builder.verify.checks.targets import target_checks
@@ -34,6 +36,7 @@ def static_checks(
     cuobjdump: Path | None = None,
     cross_check: bool = False,
     auditwheel: Opinion | None = None,
+    trusted: Sequence[PublicKey] = (),
 ) -> tuple[Check, ...]:
     """A function of the facts that one pass over the wheel gathered, and of what lies beside it."""
     return (
@@ -49,5 +52,6 @@ def static_checks(
         requirement_check(wheel, expectation),
         import_check(wheel, libraries, expectation),
         build_record_check(wheel.path, wheel.sha256),
-        provenance_check(wheel.path, wheel.sha256),
+        sbom_check(wheel),
+        *provenance_checks(wheel.path, wheel.sha256, trusted),
     )

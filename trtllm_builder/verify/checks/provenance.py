@@ -1,60 +1,96 @@
-"""Check of a provenance statement beside the wheel.
+"""Checks of what stands beside a wheel about its making: the provenance, and who signed it.
 
-Sources: the in-toto Statement (``subject`` with names and digests), version 1, and DSSE envelopes around it. Who signed
-it is not looked at here: only whether it speaks of these bytes.
+Sources: in-toto's Statement v1 and bundle (``FILE.intoto.jsonl``), SLSA's provenance v1, DSSE: see attest/.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from trtllm_builder.verify.checks import Check, judged, skipped
+from trtllm_builder.attest.envelope import Envelope, read_bundle
+from trtllm_builder.attest.keys import PublicKey
+from trtllm_builder.attest.statement import LIMIT, Statement, StatementError, read_statement
+from trtllm_builder.verify.checks import Check, few, judged, skipped
 
-_LIMIT = 16 << 20  # bytes
-_TITLE = "the provenance beside it is of this wheel"
-
-
-def provenance_check(wheel: Path, sha256: str) -> Check:
-    """provenance: ``WHEEL.intoto.json`` or ``WHEEL.intoto.jsonl`` beside the wheel, when there is one."""
-    for suffix in (".intoto.json", ".intoto.jsonl"):
-        path = wheel.with_name(wheel.name + suffix)
-        if path.is_file():
-            return _judge(path, wheel.name, sha256)
-    return skipped("provenance", _TITLE, f"there is no {wheel.name}.intoto.json beside it", severity="info")
+_PROVENANCE = "the provenance beside it is of this wheel"
+_SIGNATURE = "its provenance is signed with a key that was given"
+_CHANGED = "It was made for another file, or one of the two was changed: fetch both again from where they came."
 
 
-def _judge(path: Path, name: str, sha256: str) -> Check:
-    remedy = "It was made for another file, or one of the two was changed: fetch both again from where they came."
+def provenance_checks(wheel: Path, sha256: str, trusted: Sequence[PublicKey]) -> tuple[Check, ...]:
+    """provenance and signature: ``WHEEL.intoto.json`` and ``WHEEL.intoto.jsonl``, where there are such."""
+    plain, bundle = (wheel.with_name(f"{wheel.name}.intoto.{suffix}") for suffix in ("json", "jsonl"))
+    if plain.is_file():
+        provenance = _provenance(plain, sha256)
+    elif bundle.is_file():
+        provenance = _provenance(bundle, sha256)
+    else:
+        provenance = skipped("provenance", _PROVENANCE, f"there is no {plain.name} beside it", severity="info")
+    return provenance, _signature(plain, bundle, sha256, trusted)
+
+
+def _provenance(path: Path, sha256: str) -> Check:
+    problems = []
+    found: list[Statement] = []
     try:
-        statements = _statements(path)
-        subjects = [
-            (str(one["name"]), str(one["digest"]["sha256"]).lower()) for each in statements for one in each["subject"]
-        ]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error) as error:
-        return judged("provenance", _TITLE, [f"{path.name} is no in-toto statement: {error!r}"[:300]], remedy=remedy)
-    if any(digest == sha256 for _, digest in subjects):
-        kinds = sorted({str(each.get("predicateType", "?")) for each in statements})
-        return judged("provenance", _TITLE, [], seen=f"{path.name}: {', '.join(kinds)}; who signed it was not checked")
-    of = next((digest for subject, digest in subjects if subject == name), None)
-    found = f"it gives {name} the sha256 {of}" if of else f"none of its {len(subjects)} subjects is this wheel"
-    return judged("provenance", _TITLE, [f"{path.name}: {found}; the wheel has {sha256}"], remedy=remedy)
+        data = _read(path)
+        payloads = [one.payload for one in read_bundle(data)] if path.suffix == ".jsonl" else [data]
+        found = [read_statement(payload) for payload in payloads]
+        own = [one for one in found if one.is_of(sha256)]
+        problems += [f"{path.name}: {fault}" for one in own for fault in one.faults]
+        if not own:
+            subjects = [f"{one.name or '?'} {one.digest.get('sha256', '?')}" for each in found for one in each.subjects]
+            problems.append(f"{path.name} is of {few(subjects, 2)}; the wheel has sha256 {sha256}")
+    except (OSError, StatementError) as error:
+        problems.append(f"{path.name} is no in-toto statement: {error}")
+    return judged(
+        "provenance",
+        _PROVENANCE,
+        problems,
+        seen=f"{path.name}: {few(sorted({one.predicate_type for one in found}))}",
+        remedy=_CHANGED,
+    )
 
 
-def _statements(path: Path) -> list[dict[str, Any]]:
-    if path.stat().st_size > _LIMIT:
-        raise ValueError(f"more than {_LIMIT >> 20} MiB")
-    text = path.read_text(encoding="utf-8")
-    lines = text.splitlines() if path.name.endswith("l") else [text]
-    found = []
-    for line in filter(str.strip, lines):
-        document = json.loads(line)
-        if "payload" in document:
-            document = json.loads(base64.b64decode(document["payload"], validate=True))
-        found.append(document)
-    if not found:
-        raise ValueError("it is empty")
-    return found
+def _signature(plain: Path, bundle: Path, sha256: str, trusted: Sequence[PublicKey]) -> Check:
+    if not bundle.is_file():
+        missing = f"there is no {bundle.name} beside it"
+        if not trusted:
+            return skipped("signature", _SIGNATURE, missing, severity="info")
+        remedy = "Nobody signed it, or the bundle was taken away: fetch it from where the wheel came."
+        return judged("signature", _SIGNATURE, [f"it is not signed: {missing}"], remedy=remedy)
+    try:
+        envelopes = read_bundle(_read(bundle))
+        own = [one for one in envelopes if read_statement(one.payload).is_of(sha256)]
+    except (OSError, StatementError) as error:
+        return judged("signature", _SIGNATURE, [f"{bundle.name} cannot be read: {error}"], remedy=_CHANGED)
+    if not own:
+        what = f"{bundle.name} is signed for other bytes; the wheel has sha256 {sha256}"
+        return judged("signature", _SIGNATURE, [what], remedy=_CHANGED)
+    named = few(sorted({f"{one.keyid[:16] or '?'}" for each in own for one in each.signatures}))
+    if not trusted:
+        why = f"{bundle.name} says it is signed with {named}: give the key with --public-key to know"
+        return skipped("signature", _SIGNATURE, why, severity="info")
+    signed = [(one, key) for one in own if (key := one.signer(trusted))]
+    if not signed:
+        what = f"none of the keys that were given made a signature in {bundle.name}; it names {named}"
+        return judged("signature", _SIGNATURE, [what], remedy="Do not trust it, or give the public key of its maker.")
+    problem = _other_statement(plain, [one for one, _ in signed])
+    keys = sorted({key.keyid for _, key in signed})
+    return judged("signature", _SIGNATURE, [problem], seen=f"{bundle.name}: signed with {few(keys)}", remedy=_CHANGED)
+
+
+def _other_statement(plain: Path, signed: Sequence[Envelope]) -> str:
+    """What people read must be what was signed."""
+    try:
+        if plain.is_file() and _read(plain) not in [one.payload for one in signed]:
+            return f"{plain.name} is not the statement that was signed"
+    except OSError as error:
+        return f"{plain.name} cannot be read: {error.strerror}"
+    return ""
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(LIMIT + 1)
