@@ -33,6 +33,7 @@ COMMANDS = {
     "timeline": ("timeline:timeline", "where the time of a build went"),
     "explain": ("explain:explain", "why a build stopped, from its log"),
     "verify": ("verify:verify", "what a wheel holds and needs, and whether it works"),
+    "sign": ("sign:sign", "sign what a build said of its wheel, with an offline key"),
     "compare": ("compare:compare", "what differs between two wheels, and where from"),
     "probe": ("probe:probe", "what a checkout of upstream offers, or what changed"),
     "patches": ("patches:app", "patch sets against a checkout, and its ways to MPI"),
