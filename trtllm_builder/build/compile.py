@@ -11,6 +11,7 @@ from trtllm_builder.build.disk_watch import DiskWatch
 from trtllm_builder.build.distrust import distrust, is_unconfigured
 from trtllm_builder.build.edits import find_edits, told
 from trtllm_builder.build.evidence import Jobs, gather, snapshot
+from trtllm_builder.build.gate import Gate, prepare_gate
 from trtllm_builder.build.gauges import Gauges
 from trtllm_builder.build.journal import Json
 from trtllm_builder.build.measured import note_build
@@ -22,6 +23,7 @@ from trtllm_builder.build.timeline_files import note_timeline
 from trtllm_builder.build.took import what_did_not_take
 from trtllm_builder.build.workspace import tag_cache
 from trtllm_builder.errors import BuildError, SourceError
+from trtllm_builder.gate import cmake
 from trtllm_builder.plan import cmake_file
 from trtllm_builder.plan.environment import FROM_HOST
 from trtllm_builder.plan.history import read_history
@@ -77,7 +79,8 @@ def do_compile(run: Run) -> Json:
     for stale in workspace.dist.glob("*.whl"):
         stale.unlink()
     _check_flags(run)
-    _write_cmake_file(workspace.cmake_file)
+    client = prepare_gate(run)
+    _write_cmake_file(workspace.cmake_file, [SEEDS, cmake.section(client, plan.gate.links)])
     distrust(run)
     log, cache_log = run.log("compile"), run.log_directory / "ccache.stats"
     gauges = Gauges(
@@ -115,22 +118,25 @@ def do_compile(run: Run) -> Json:
         run.observer.progress(progress, line)
 
     try:
-        with serving(remote, run.environment, secrets=secrets, directory=workspace.temporary) as (
-            server,
-            environment,
-            why,
+        with (
+            serving(remote, run.environment, secrets=secrets, directory=workspace.temporary) as (
+                server,
+                environment,
+                why,
+            ),
+            Gate(run, client) as gate,
         ):
             if why:
                 run.observer.note(why)
             note_use(workspace.build, cache_dir, remote, server.url)
             outcome = supervise(
                 plan.argv,
-                env={**environment, "CCACHE_STATSLOG": str(cache_log)},
+                env={**environment, "CCACHE_STATSLOG": str(cache_log), **gate.environment},
                 cwd=workspace.source,
                 log=log,
                 inherit=(run.lock,),
                 on_start=lambda session, _start: run.note_child(session),
-                on_tick=gauges.tick,
+                on_tick=lambda progress, usage: gauges.tick(gate.tick(progress), usage),
                 on_progress=on_progress,
             )
     finally:
@@ -172,9 +178,9 @@ def do_compile(run: Run) -> Json:
     }
 
 
-def _write_cmake_file(path: Path) -> None:
+def _write_cmake_file(path: Path, sections: list[str]) -> None:
     """Only when it changes: ninja configures again when it is newer than the build."""
-    text = cmake_file.render([SEEDS])
+    text = cmake_file.render(sections)
     if not path.is_file() or path.read_text() != text:
         path.write_text(text)
 

@@ -71,7 +71,15 @@ class Gate:
             self._say(f"the gate failed ({type(broker.failure).__name__}: {broker.failure})")
         elif (self._run.workspace.gate / LOST).exists():
             self._say("compilers got no answer at the gate")
-        return replace(progress, waiting=broker.waiting)
+        return replace(progress, waiting=len(broker.waiting))
+
+    def waiting(self) -> frozenset[int]:
+        """The processes that wait at the gate now."""
+        return self._broker.waiting if self._broker else frozenset()
+
+    def waited(self, output: str) -> float:
+        """How many seconds of the step that made ``output`` were spent at the gate; it is asked for once."""
+        return self._broker.waited.pop(output, 0.0) if self._broker else 0.0
 
     def _say(self, what: str) -> None:
         if not self._told:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass
 
 from trtllm_builder.gate.held import unshared
@@ -55,8 +56,9 @@ class SessionMeter:
         self._looks = 0
         self._cpu = 0.0
 
-    def read(self) -> Usage:
-        """Processes that end meanwhile, or that we may not look at, count nothing."""
+    def read(self, waiting: Set[int] = frozenset()) -> Usage:
+        """Processes that end meanwhile, or that we may not look at, count nothing. Steps of which a process is among
+        ``waiting`` have not begun yet."""
         self._looks += 1
         if self._looks % _LOOKS == 0:
             self._others.clear()
@@ -81,9 +83,9 @@ class SessionMeter:
             memory += unshared(pid)
         # Orphans take the time of their dead with them: the sum never goes back.
         self._cpu = max(self._cpu, ticks / _TICKS)
-        return Usage(memory, self._cpu, self._jobs(names, parents))
+        return Usage(memory, self._cpu, self._jobs(names, parents, waiting))
 
-    def _jobs(self, names: dict[int, str], parents: dict[int, int]) -> tuple[Job, ...]:
+    def _jobs(self, names: dict[int, str], parents: dict[int, int], waiting: Set[int]) -> tuple[Job, ...]:
         now = time.monotonic()
         self._steps = {pid: step for pid, step in self._steps.items() if pid in names}
         for pid, parent in parents.items():
@@ -91,8 +93,19 @@ class SessionMeter:
             if names.get(parent) in _DRIVERS and names[pid] not in _DRIVERS and pid not in self._steps:
                 output = _output(pid)
                 self._steps[pid] = _Step(output, now) if output else None
-        jobs = [Job(step.output, now - step.since) for step in self._steps.values() if step is not None]
+        idle = {_first_of(pid, self._steps, parents) for pid in waiting}
+        for pid in idle & self._steps.keys():
+            if (step := self._steps[pid]) is not None:
+                step.since = now
+        jobs = [Job(step.output, now - step.since) for pid, step in self._steps.items() if step and pid not in idle]
         return tuple(sorted(jobs, key=lambda job: -job.seconds))
+
+
+def _first_of(pid: int, steps: Collection[int], parents: Mapping[int, int]) -> int:
+    """The process that ninja started for a step, of which ``pid`` is one."""
+    while pid in parents and pid not in steps:
+        pid = parents[pid]
+    return pid
 
 
 def _stat(pid: int) -> tuple[str, list[str]] | None:

@@ -1,7 +1,8 @@
 """What a build used, second by second, kept beside its logs: the curves of its timeline.
 
 ``samples.jsonl`` has a JSON object a line (schema ``sample.json``), ``steps.jsonl`` the build steps as they ended:
-``{"ninja": 1, "start": ms, "end": ms, "output": ..., "hit": ...}`` in milliseconds since that ninja began, and
+``{"ninja": 1, "start": ms, "end": ms, "output": ..., "hit": ...}`` in milliseconds since that ninja began, with
+``"waited": ms`` where it waited at the gate, and
 ``{"ninja": 1, "began": seconds since 1970}``, of which the last one counts, since it is known better and better. A run
 that is resumed goes on in the same files. A line cut short by a crash or a full disk is passed over.
 """
@@ -44,17 +45,14 @@ class Sample:
 @dataclass(frozen=True)
 class Step:
     """A build step. ``start`` and ``end`` in seconds since 1970; ``ninja`` counts the ninjas of the run; ``hit`` is
-    None where no compile cache was asked."""
+    None where no compile cache was asked; ``waited`` seconds of it were spent at the gate."""
 
     output: str
     start: float
     end: float
     ninja: int
     hit: bool | None
-
-    @property
-    def seconds(self) -> float:
-        return self.end - self.start
+    waited: float = 0.0
 
 
 class Samples:
@@ -98,13 +96,14 @@ class Steps:
         self._before = max((int(one.get("ninja", 0)) for one in read_lines(self._path) if _counts(one)), default=0)
         self._began: dict[int, float] = {}
 
-    def add(self, finished: list[tuple[Finished, bool | None]], began: dict[int, float]) -> None:
+    def add(self, finished: list[tuple[Finished, bool | None, float]], began: dict[int, float]) -> None:
+        """``finished`` with whether it was a hit of the cache, and for how many seconds it waited at the gate."""
         documents: list[dict[str, Any]] = []
         for ninja, moment in began.items():
             if moment < self._began.get(ninja, float("inf")) - 0.005:
                 self._began[ninja] = moment
                 documents.append({"ninja": self._before + ninja, "began": round(moment, 3)})
-        for one, hit in finished:
+        for one, hit, waited in finished:
             edge = one.edge
             documents.append(
                 {
@@ -113,6 +112,7 @@ class Steps:
                     "end": edge.end,
                     "output": edge.output,
                     "hit": hit,
+                    **({"waited": round(waited * 1000)} if waited else {}),
                 }
             )
         if documents:
@@ -169,7 +169,9 @@ def read_steps(logs: Path) -> list[Step]:
         start = began.get(one["ninja"])
         if start is not None and one["start"] <= one["end"]:
             hit = one.get("hit") if isinstance(one.get("hit"), bool) else None
-            steps.append(Step(one["output"], start + one["start"] / 1000, start + one["end"] / 1000, one["ninja"], hit))
+            waited = one.get("waited", 0) if _milliseconds(one.get("waited", 0)) else 0
+            begin, end = start + one["start"] / 1000, start + one["end"] / 1000
+            steps.append(Step(one["output"], begin, end, one["ninja"], hit, min(waited / 1000, end - begin)))
     return sorted(steps, key=lambda step: (step.start, step.end))
 
 

@@ -8,7 +8,7 @@ import selectors
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -46,11 +46,12 @@ def supervise(
     on_start: Callable[[int, int], None] = lambda group, start: None,
     on_tick: Callable[[Progress, Usage], Progress] = lambda progress, usage: progress,
     on_progress: Callable[[Progress, str | None], None] = lambda progress, line: None,
+    waiting: Callable[[], Set[int]] = frozenset,
 ) -> Outcome:
     """Run ``argv`` to its end. ``on_start`` gets the group's number and its leader's start time (for the journal).
     ``on_tick`` adds to the progress what the caller knows, once a second, or as seldom as keeps the looking below a
     third of a per cent of one processor; ``on_progress`` gets the result, and every cleaned line. An exception raised
-    by them, or by a signal, ends the whole group and goes on.
+    by them, or by a signal, ends the whole group and goes on. ``waiting`` are processes that only wait for their turn.
 
     Standard input is empty, so that a prompt ends the build instead of waiting for ever.
     """
@@ -102,7 +103,7 @@ def supervise(
                     break  # something it left behind keeps the pipe open; the group is ended below
                 if time.monotonic() >= next_tick:
                     spent = time.thread_time()
-                    usage = meter.read()
+                    usage = meter.read(waiting())
                     free = shutil.disk_usage(log.parent).free
                     peak_memory = max(peak_memory, usage.memory)
                     lowest_free = min(lowest_free, free)

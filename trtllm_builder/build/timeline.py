@@ -11,6 +11,7 @@ from typing import Any
 from trtllm_builder.build.estimate import class_of
 from trtllm_builder.build.journal import Journal, Json
 from trtllm_builder.build.samples import Sample, Step, read_samples, read_steps
+from trtllm_builder.build.timeline_gate import GateView, read_gate
 
 SCHEMA = 1
 # Ninja counts whole milliseconds: a step may seem to begin a little before the one whose place it takes has ended.
@@ -33,7 +34,8 @@ class Span:
 
 @dataclass(frozen=True)
 class Placed:
-    """A build step in its lane, the uppermost being 0. Seconds of the run. ``kind`` is its class (estimate.py)."""
+    """A build step in its lane, the uppermost being 0. Seconds of the run. ``kind`` is its class (estimate.py).
+    ``start`` is when it began to work, after ``waited`` seconds at the gate."""
 
     output: str
     kind: str
@@ -41,6 +43,7 @@ class Placed:
     end: float
     lane: int
     hit: bool | None
+    waited: float = 0.0
 
     @property
     def seconds(self) -> float:
@@ -76,6 +79,7 @@ class Timeline:
     steps: tuple[Placed, ...]
     points: tuple[Point, ...]
     memory_limit: int
+    gate: GateView
 
     @property
     def lanes(self) -> int:
@@ -126,6 +130,7 @@ class Timeline:
             "peak_disk": self.peak_disk,
             "cache": {"hits": hits, "calls": calls},
             "concurrency": round(self.concurrency, 2),
+            "gate": self.gate.to_json(),
         }
 
 
@@ -165,6 +170,7 @@ def read_timeline(journal: Journal, logs: Path, run: str) -> Timeline:
         steps=_place(steps, clock),
         points=_points(samples, clock),
         memory_limit=limit if isinstance(limit, int) else 0,
+        gate=read_gate(logs, clock),
     )
 
 
@@ -222,16 +228,18 @@ def _place(steps: Sequence[Step], clock: _Clock) -> tuple[Placed, ...]:
     busy: list[tuple[float, int]] = []
     free: list[int] = []
     lanes = 0
-    for step in steps:
-        while busy and busy[0][0] <= step.start + _TOUCHING:
+    for step in sorted(steps, key=lambda step: step.start + step.waited):
+        began = step.start + step.waited
+        while busy and busy[0][0] <= began + _TOUCHING:
             heapq.heappush(free, heapq.heappop(busy)[1])
         if free:
             lane = heapq.heappop(free)
         else:
             lane, lanes = lanes, lanes + 1
         heapq.heappush(busy, (step.end, lane))
-        start = clock(step.start)
-        placed.append(Placed(step.output, class_of(step.output)[0], start, max(start, clock(step.end)), lane, step.hit))
+        start, end = clock(began), clock(step.end)
+        kind = class_of(step.output)[0]
+        placed.append(Placed(step.output, kind, start, max(start, end), lane, step.hit, round(step.waited, 3)))
     return tuple(placed)
 
 

@@ -27,7 +27,7 @@ class Tip:
 @dataclass(frozen=True)
 class Curve:
     """``path`` is the filled area, ``top`` what its upper edge stands for, ``limit`` the height of a line to keep below
-    and ``limit_text`` what it is."""
+    and ``limit_text`` what it is; ``bound`` is such a line that changes."""
 
     title: str
     top: str
@@ -35,6 +35,7 @@ class Curve:
     tips: tuple[Tip, ...]
     limit: float | None = None
     limit_text: str = ""
+    bound: str = ""
 
 
 def curves(timeline: Timeline, width: int) -> list[Curve]:
@@ -55,6 +56,23 @@ def curves(timeline: Timeline, width: int) -> list[Curve]:
     if any(point.calls for point in points):
         shares = [point.hits / point.calls * 100 if point.calls else 0.0 for point in points]
         found.append(draw.curve("cache hits so far", shares, lambda value: f"{value:.0f} %"))
+    return [*found, *_gate_curves(timeline, width)]
+
+
+def _gate_curves(timeline: Timeline, width: int) -> list[Curve]:
+    points = timeline.gate.points
+    if len(points) < 2:
+        return []
+    draw = _Drawing([point.at for point in points], timeline.breaks, timeline.seconds, width)
+    # Of plenty only so much is drawn that what is used can still be seen.
+    most = max(max(point.held, point.promised) for point in points)
+    budget = [min(point.may, 2 * most) for point in points]
+    found = [
+        draw.curve("compilers hold", [point.held for point in points], format_size, bound=budget),
+        draw.curve("promised to them", [point.promised for point in points], format_size, bound=budget),
+    ]
+    if any(point.waiting for point in points):
+        found.append(draw.curve("waiting", [p.waiting for p in points], lambda value: f"{value:.0f} compilers"))
     return found
 
 
@@ -65,9 +83,14 @@ class _Drawing:
         self._scale = width / max(seconds, 1e-3)
 
     def curve(
-        self, title: str, values: Sequence[float], show: Callable[[float], str], limit: float | None = None
+        self,
+        title: str,
+        values: Sequence[float],
+        show: Callable[[float], str],
+        limit: float | None = None,
+        bound: Sequence[float] = (),
     ) -> Curve:
-        top = max(*values, limit or 0, 1e-9)
+        top = max(*values, *bound, limit or 0, 1e-9)
         count = len(values)
         every = max(1, count // _MOST_POINTS)
         # Of each group the largest: a peak must not fall between two points.
@@ -92,4 +115,9 @@ class _Drawing:
             if b > a
         )
         height = None if limit is None else round(HEIGHT - limit / top * HEIGHT, 2)
-        return Curve(title, show(top), "".join(parts), tips, height, f"limit {show(limit)}" if limit else "")
+        line = " ".join(
+            f"{self._moments[at] * self._scale:.2f},{HEIGHT - bound[at] / top * HEIGHT:.2f}"
+            for at in range(0, len(bound), every)
+        )
+        text = "the line: what they may hold" if line else f"limit {show(limit)}" if limit else ""
+        return Curve(title, show(top), "".join(parts), tips, height, text, line)

@@ -44,6 +44,8 @@ class Box:
 def timeline_page(timeline: Timeline) -> str:
     """The page; write it as UTF-8 with ``errors="replace"``."""
     hits, calls = timeline.hits
+    largest = timeline.gate.largest[:_SLOWEST]
+    most = max([1, *(size for job in largest for size in (job.peak, job.predicted))])
     height = max(4.0, min(18.0, 420.0 / max(1, timeline.lanes)))
     script = Path(__file__).with_name("timeline.js").read_text("utf-8")
     return (
@@ -65,6 +67,9 @@ def timeline_page(timeline: Timeline) -> str:
             curve_height=HEIGHT,
             slowest=timeline.slowest[:_SLOWEST],
             longest=timeline.slowest[0].seconds if timeline.steps else 1.0,
+            largest=largest,
+            share=lambda size: round(min(100.0, size / most * 99), 1),
+            waited=timeline.gate.waited,
             hits=hits,
             calls=calls,
             kind=_kind,
@@ -109,6 +114,8 @@ def _boxes(timeline: Timeline, spans: Sequence[Span]) -> list[Box]:
 
 def _step(timeline: Timeline, step: Placed, height: float) -> Box:
     told = f"{clean(step.output)}\n{format_duration(step.seconds)}{', from the cache' if step.hit else ''}"
+    if step.waited >= 0.1:
+        told += f", after {format_duration(step.waited)} of waiting at the gate"
     return Box(_x(timeline, step.start), _x(timeline, step.seconds), round(step.lane * height, 2), _kind(step), told)
 
 

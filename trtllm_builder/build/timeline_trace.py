@@ -36,6 +36,15 @@ def trace(timeline: Timeline) -> dict[str, Any]:
             events.append(
                 {"ph": "C", "name": name, "pid": _USE, "tid": 0, "ts": _us(point.at), "args": {"": round(value, 2)}}
             )
+    for moment in timeline.gate.points:
+        for name, value in (
+            ("compilers hold, MiB", moment.held / 2**20),
+            ("compilers may hold, MiB", moment.may / 2**20),
+            ("promised to compilers, MiB", moment.promised / 2**20),
+            ("compilers waiting", moment.waiting),
+        ):
+            args = {"": round(value, 2)}
+            events.append({"ph": "C", "name": name, "pid": _USE, "tid": 0, "ts": _us(moment.at), "args": args})
     return {
         "traceEvents": events,
         "displayTimeUnit": "ms",
@@ -77,5 +86,5 @@ def _step(step: Placed) -> dict[str, Any]:
         "tid": step.lane + 1,
         "ts": _us(step.start),
         "dur": _us(step.end) - _us(step.start),
-        "args": {"output": step.output, "hit": step.hit},
+        "args": {"output": step.output, "hit": step.hit, "waited": step.waited},
     }

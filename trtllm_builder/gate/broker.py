@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 
 from trtllm_builder.gate.decisions import Decisions
-from trtllm_builder.gate.door import caller, listen
+from trtllm_builder.gate.door import Caller, caller, listen
 from trtllm_builder.gate.held import held
 from trtllm_builder.gate.policy import Admission, Budget, Policy, Reason, Running, Waiting, Weight, admit
 from trtllm_builder.host.kills import Kills, read_kills, rise
@@ -53,7 +53,7 @@ class _Job:
 
     number: int
     connection: socket.socket
-    pid: int
+    who: Caller
     task: Task
     since: float
     line: Waiting | None
@@ -70,9 +70,10 @@ class Broker:
     free at a moment of ``clock``; ``measured`` is told what a compiler that ended well held at its peak, in bytes. All
     of these are called in the broker's thread.
 
-    ``waiting`` and ``running`` are counts at the moment, ``killed`` those that no retry saved. ``failure`` is set when
-    the thread died of a fault of ours: connections are closed then, and clients go by their slots. Entering raises
-    OSError when there can be no socket in ``directory``.
+    ``waiting`` has the processes of the clients that wait at the moment, ``waited`` the seconds that each file's
+    compiler has waited, ``killed`` those that no retry saved. ``failure`` is set when the thread died of a fault of
+    ours: connections are closed then, and clients go by their slots. Entering raises OSError when there can be no
+    socket in ``directory``.
     """
 
     def __init__(
@@ -87,8 +88,8 @@ class Broker:
         kills: Callable[[], Kills] = read_kills,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.waiting = 0
-        self.running = 0
+        self.waiting: frozenset[int] = frozenset()
+        self.waited: dict[str, float] = {}
         self.killed: tuple[Killed, ...] = ()
         self.failure: Exception | None = None
         self._directory = directory
@@ -112,6 +113,7 @@ class Broker:
         self._stop, self._stopped = socket.socketpair()
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._selector.register(self._stopped, selectors.EVENT_READ)
+        self._decisions.note("opened")
         self._thread.start()
         return self
 
@@ -135,7 +137,7 @@ class Broker:
             self._selector.close()
             self._listener.close()
             self._stopped.close()
-            self.waiting = self.running = 0
+            self.waiting = frozenset()
             self._decisions.flush()
 
     def _turn(self) -> bool:
@@ -165,8 +167,7 @@ class Broker:
                 # What was just given back is not in that look yet.
                 self._pause = _FRESH
             self._decide(now)
-        self.running = sum(job.line is None for job in self._jobs.values())
-        self.waiting = len(self._jobs) - self.running
+        self.waiting = frozenset(job.who.pid for job in self._jobs.values() if job.line is not None)
         return True
 
     def _accept(self) -> None:
@@ -180,7 +181,7 @@ class Broker:
                 now, number = self._clock(), self._next
                 self._next += 1
                 task = self._weigh(who.argv, who.directory)
-                self._jobs[number] = _Job(number, connection, who.pid, task, now, Waiting(number, task.weight, now))
+                self._jobs[number] = _Job(number, connection, who, task, now, Waiting(number, task.weight, now))
                 self._selector.register(connection, selectors.EVENT_READ, number)
 
     def _hear(self, number: int) -> None:
@@ -190,7 +191,7 @@ class Broker:
             status, most, killed = (int(word) for word in words)
         except (OSError, ValueError):
             # Nothing: the client is gone, and all that it started.
-            self._decisions.note("gone", job=number, source=job.task.source, waited=job.line is not None)
+            self._decisions.note("gone", job=number)
             self._release(job)
             return
         if job.line is not None:
@@ -257,9 +258,9 @@ class Broker:
         spent = time.thread_time()
         self._budget = self._read_budget(now)
         running = [job for job in self._jobs.values() if job.line is None]
-        found = held(job.pid for job in running)
+        found = held(job.who.pid for job in running)
         for job in running:
-            job.held = found[job.pid]
+            job.held = found[job.who.pid]
             job.most = max(job.most, job.held)
         self._looked = now
         self._pause = min(max(_TICK, _LEISURE * (time.thread_time() - spent)), _LONGEST_TICK)
@@ -307,6 +308,7 @@ class Broker:
             attempt=job.attempts + 1,
         )
         job.waited += now - job.since
+        self.waited[job.who.output] = job.waited
         job.line, job.since = None, now
         job.attempts += 1
 

@@ -20,6 +20,12 @@ class Caller:
     argv: tuple[str, ...]
     directory: str
 
+    @property
+    def output(self) -> str:
+        """The file that is made, as the command names it; "" where it does not."""
+        words = iter(self.argv)
+        return next((next(words, "") for word in words if word == "-o"), "")
+
 
 def listen(directory: Path) -> socket.socket:
     """A socket in ``directory``. The path of one is at most 108 bytes long (unix(7)), that of a directory is not.

@@ -157,7 +157,7 @@ def test_samples_grow_seldom_and_lose_no_peak(tmp_path: Path, validate: Callable
 def test_steps_of_a_resumed_run_are_of_other_ninjas(tmp_path: Path) -> None:
     for start in (0, 1000):
         steps = Steps(tmp_path)
-        steps.add([(Finished(Edge(f"{start}.o", 0, 500), 1), None)], {1: T0 + start})
+        steps.add([(Finished(Edge(f"{start}.o", 0, 500), 1), None, 0.0)], {1: T0 + start})
         with (tmp_path / "steps.jsonl").open("a") as stream:
             stream.write('{"ninja": 1, "sta')  # killed while writing
     assert [(one.output, one.start - T0, one.ninja) for one in read_steps(tmp_path)] == [
