@@ -56,7 +56,7 @@ def do_tools(run: Run) -> Json:
                 paths["tensorrt"] = tensorrt.root
     paths["nvcc"] = toolkit.nvcc
     _link_programs(workspace.bin, {name: paths[name] for name in paths if name not in ("nvcc", "tensorrt")})
-    _make_venv(run)
+    make_venv(run)
     return {"paths": {name: str(path) for name, path in sorted(paths.items())}, "toolkit": toolkit.version}
 
 
@@ -69,7 +69,7 @@ def _link_programs(directory: Path, programs: dict[str, Path]) -> None:
         (directory / name).symlink_to(path)
 
 
-def _make_venv(run: Run) -> None:
+def make_venv(run: Run) -> None:
     """The venv that upstream's script runs in and installs its requirements into. Complete when its marker says so."""
     venv, interpreter = run.workspace.venv, run.plan.python.value
     marker = venv / "complete"
