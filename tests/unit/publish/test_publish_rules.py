@@ -78,7 +78,10 @@ def test_a_build_that_cannot_be_trusted_is_refused(make_build: Make, change: Cal
         lambda r: r["source"].update(pinned=False, served_by="original"),
         lambda r: r["source"].update(pinned=False, served_by="directory"),
         lambda r: r["source"].update(pinned=True, served_by="ghproxy"),
-        lambda r: (r["source"].update(pinned=False, served_by="ghproxy"), r.update(lock={"sha256": "", "locked": True})),
+        lambda r: (
+            r["source"].update(pinned=False, served_by="ghproxy"),
+            r.update(lock={"sha256": "", "locked": True}),
+        ),
         edit("measured.cache", {"remote": ["http://cache:8080"], "trusted": True}),
         edit("measured.cache", {"remote": [], "trusted": False}),
         edit("source.dependencies", [{"name": "fmt", "commit": "d" * 40, "served_by": "ghproxy", "ref": ""}]),
