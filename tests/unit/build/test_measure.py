@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -39,9 +40,38 @@ def test_a_session_is_measured_with_those_that_ended(tmp_path: Path) -> None:
         child.wait()
         assert child.stdout is not None
         child.stdout.close()
-    while meter.read().memory:
+    # Memory goes first; a moment later it is a zombie, or nothing.
+    while (usage := meter.read()).memory or usage.jobs:
         time.sleep(0.01)
-    assert meter.read().cpu >= 0.3 and meter.read().jobs == ()
+    assert usage.cpu >= 0.3
+
+
+def test_a_step_that_waits_at_the_gate_has_not_begun(tmp_path: Path) -> None:
+    ninja, client = tmp_path / "ninja", tmp_path / "client"
+    ninja.symlink_to("/bin/sh")
+    client.symlink_to("/bin/sleep")
+    line = f"sh -c '{client} 60; true' sh -o a.o & sh -c 'sleep 60; true' sh -o b.o & wait"
+    child = subprocess.Popen([ninja, "-c", line], start_new_session=True)
+    try:
+        meter = SessionMeter(child.pid)
+        while len(meter.read().jobs) < 2 or not (waiting := _running(client)):
+            time.sleep(0.01)
+        time.sleep(0.2)
+        assert [job.output for job in meter.read(waiting).jobs] == ["b.o"]
+        started = next(job for job in meter.read().jobs if job.output == "a.o")
+        assert started.seconds < 0.2, "what it waited does not count"
+    finally:
+        os.killpg(child.pid, 9)
+        child.wait()
+
+
+def _running(program: Path) -> frozenset[int]:
+    found = set()
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            if entry.name.isdigit() and (entry / "cmdline").read_bytes().startswith(bytes(program)):
+                found.add(int(entry.name))
+    return frozenset(found)
 
 
 def test_another_sessions_processes_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
