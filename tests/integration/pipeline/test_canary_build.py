@@ -26,7 +26,7 @@ def test_the_whole_way_and_a_second_time(builder: Any, validate: Callable[[str, 
         validate("build-events", event)
     validate("record", builder.record)
     stages = [event["stage"] for event in events if event["event"] == "stage" and event["state"] != "begun"]
-    assert stages == ["preflight", "tools", "fetch", "patch", "compile", "normalise", "verify", "record"]
+    assert stages == ["preflight", "tools", "fetch", "patch", "inputs", "compile", "normalise", "verify", "record"]
     finished = events[-1]
     assert finished["event"] == "finished" and finished["report"]["passed"] and not finished["kept"]
     assert Workspace(builder.workspace).strange() == [], "gc knows all that a build makes"
