@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from trtllm_builder.build import inputs
 from trtllm_builder.build.cache_log import CacheLog
 from trtllm_builder.build.diagnosis.show import build_failure
 from trtllm_builder.build.disk_watch import DiskWatch
@@ -54,6 +55,7 @@ def compile_inputs(run: Run) -> dict[str, object]:
         **words,
         **{s.name: s.value for s in plan.environment if s.origin != FROM_HOST and not s.name.startswith(_CACHES)},
         "the tools": run.results["tools"],
+        "the requirements": [one.to_json() for one in inputs.gather(run) if one.kind == "requirement"],
     }
 
 
@@ -78,6 +80,7 @@ def do_compile(run: Run) -> Json:
     tag_cache(Path(run.environment.get("CCACHE_DIR", workspace.temporary)))
     for stale in workspace.dist.glob("*.whl"):
         stale.unlink()
+    inputs.install_requirements(run)
     _check_flags(run)
     client = prepare_gate(run)
     _write_cmake_file(workspace.cmake_file, [SEEDS, cmake.section(client, plan.gate.links)])
@@ -131,7 +134,7 @@ def do_compile(run: Run) -> Json:
             note_use(workspace.build, cache_dir, remote, server.url)
             outcome = supervise(
                 plan.argv,
-                env={**environment, "CCACHE_STATSLOG": str(cache_log), **gate.environment},
+                env={**environment, "CCACHE_STATSLOG": str(cache_log), **gate.environment, **inputs.offline(run)},
                 cwd=workspace.source,
                 log=log,
                 inherit=(run.lock,),

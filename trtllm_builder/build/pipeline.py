@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trtllm_builder.build import compile as compiling
-from trtllm_builder.build import finish, prepare, toolchain
+from trtllm_builder.build import finish, inputs, prepare, toolchain
 from trtllm_builder.build import record as recording
 from trtllm_builder.build.bundle_use import with_bundle
 from trtllm_builder.build.events import Recorder
@@ -49,6 +49,7 @@ _PATCH = Stage(
     prepare.do_patch,
     lambda result: f"{', '.join(one['name'] for one in result['sets'])}; version {result['version']}",
 )
+_INPUTS = Stage("inputs", inputs.inputs_inputs, inputs.inputs_lost, inputs.do_inputs, inputs.inputs_told)
 _LAST = (
     Stage("compile", compiling.compile_inputs, compiling.compile_lost, compiling.do_compile, compiling.compile_told),
     Stage("normalise", finish.normalise_inputs, finish.normalise_lost, finish.do_normalise, finish.normalise_told),
@@ -199,11 +200,15 @@ def _refuse_another_python(before: Json | None, plan: Plan, rebuild: bool) -> No
 
 
 def _carry_out_all(run: Run) -> None:
+    inputs.check_early(run, tools=False)
     carry_out(_TOOLS, run)
+    inputs.check_early(run, tools=True)
     carry_out(_FETCH, run)
     _say_changes(run, run.plan)
     note_world(run)
     carry_out(_PATCH, run)
+    carry_out(_INPUTS, run)
+    inputs.use_inputs(run)
     for stage in _LAST:
         carry_out(stage, run)
 
