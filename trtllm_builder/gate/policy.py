@@ -1,7 +1,9 @@
 """Who may start compiling now: pure, without clock or file, so that the simulator runs the very same code.
 
-The rule: what the running compilers will still take, discounted by ``growth``, and all that the new one will take, must
-fit into what is free less the reserve. What the running ones hold already is not free any more, so it counts once.
+What all running compilers and the new one will hold at any time to come must fit into what is free and what they hold
+already, less the reserve. What they hold is not free any more, so it counts once; what they will still take counts by
+their forecast: two peaks that will not meet need not both find room. Where a kill can't be afforded (``careful``), all
+peaks are taken to meet.
 """
 
 from __future__ import annotations
@@ -10,19 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from trtllm_builder.gate.forecast import Forecast, Weight, horizon
+
+__all__ = ["Admission", "Budget", "Policy", "Reason", "Running", "Waiting", "Weight", "admit"]
+
 Reason = Literal["", "memory", "turn", "pressure", "low memory", "alone", "slots"]
 """Why a compiler waits: it does not fit (``memory``); one that came earlier has been passed over often enough and goes
 first (``turn``); the kernel reports that processes stall for memory (``pressure``); less than half of the reserve is
 free (``low memory``); a compiler that was killed runs again by itself (``alone``); as many as allowed run (``slots``).
 """
-
-
-@dataclass(frozen=True)
-class Weight:
-    """``bytes`` that a compile will hold at its peak, and where that figure comes from, for people."""
-
-    bytes: int
-    origin: str
 
 
 @dataclass(frozen=True)
@@ -64,89 +62,99 @@ class Budget:
 
 @dataclass(frozen=True)
 class Policy:
-    """``growth``: the share of the running compilers' growth to come that is counted (1: all). ``slots``: compilers at
-    a time, None for no limit. One that waits may be passed ``most_passed`` times or for ``longest_wait`` seconds; then
-    nobody who came later is admitted before it. Under lasting pressure one is admitted every ``patience`` seconds: the
-    pressure may come from others and never end."""
+    """``deviations`` and ``largest`` say how far forecasts may be off (:meth:`Forecast.need`); ``timeless`` makes no
+    use of the time at which a peak comes. ``slots``: compilers at a time, None for no limit. One that waits may be
+    passed ``most_passed`` times or for ``longest_wait`` seconds; then nobody who came later is admitted before it.
+    Under lasting pressure one is admitted every ``patience`` seconds: it may come from others and never end."""
 
-    growth: float = 0.7
+    deviations: float = 1.5
+    largest: float = 2.0
+    timeless: bool = False
     slots: int | None = None
-    most_passed: int = 16
-    longest_wait: float = 60.0
+    most_passed: int = 64
+    longest_wait: float = 90.0
     patience: float = 30.0
 
     def careful(self) -> Policy:
-        """After the first kill, and where a kill takes more than the compiler: nothing is discounted."""
-        return replace(self, growth=1.0)
+        """After the first kill, and where a kill takes more than the compiler: all peaks are taken to meet."""
+        return replace(self, timeless=True)
 
 
 @dataclass(frozen=True)
 class Admission:
     """``numbers`` to start, in this order, and the rest of the line as it is to be handed in next time. ``room`` is
-    what could still be promised after them and ``need`` what the first of the rest would take, in bytes."""
+    what is left beside all that was promised (less than nothing when more is held than was foreseen), in bytes."""
 
     numbers: tuple[int, ...]
     waiting: tuple[Waiting, ...]
     room: int
-    need: int = 0
 
     @property
     def reason(self) -> Reason:
-        """Why the first of the rest waits."""
-        return self.waiting[0].why if self.waiting else ""
+        """Why the one that waits longest does."""
+        return min(self.waiting, key=lambda one: one.number).why if self.waiting else ""
 
 
 def admit(
     policy: Policy, waiting: Sequence[Waiting], running: Sequence[Running], budget: Budget, now: float
 ) -> Admission:
-    """Whom of ``waiting`` (in any order) to start at ``now``. When nothing runs, somebody is always started."""
-    line = sorted(waiting, key=lambda one: (not one.alone, one.number))
-    started: list[Waiting] = []
-    room = budget.free - budget.reserve - round(policy.growth * sum(max(0, r.weight.bytes - r.held) for r in running))
+    """Whom of ``waiting`` (in any order) to start at ``now``. When nothing runs, somebody is always started.
+
+    Those whose turn it is come first, in the order in which they came, and nobody passes them; then the heaviest, so
+    that the light ones fill the gaps and no giant is left for the end.
+    """
+    due = [one for one in waiting if _due(policy, one, now)]
+    others = [one for one in waiting if one not in due]
+    line = sorted(due, key=lambda one: (not one.alone, one.number))
+    line += sorted(others, key=lambda one: (-one.weight.bytes, one.number))
+    room, forecast = _outlook(policy, waiting, running, budget, now)
     newest = max((one.since for one in running), default=now)
+    started: list[Waiting] = []
     rest: list[Waiting] = []
     for one in line:
+        why: Reason = ""
         count = len(running) + len(started)
-        why = _obstacle(policy, one, count, started, running, budget, room, newest, now)
-        if not why and (held_up := _first_due(policy, rest, now)) is not None:
-            why = held_up
+        tried = forecast.copy()
+        tried.add(one.weight)
+        if not count:
+            pass
+        elif one.alone or any(other.alone for other in started) or any(other.alone for other in running):
+            why = "alone"
+        elif policy.slots is not None and count >= policy.slots:
+            why = "slots"
+        elif any(_due(policy, other, now) for other in rest):
+            why = "turn"
+        elif budget.free < budget.reserve / 2:
+            why = "low memory"
+        elif budget.pressed_since is not None and (
+            started or now - max(budget.pressed_since, newest) < policy.patience
+        ):
+            why = "pressure"
+        elif tried.need(policy.deviations, policy.largest) > room:
+            why = "memory"
         if why:
             rest.append(replace(one, why=why))
-            continue
-        started.append(one)
-        room -= round(one.weight.bytes * (policy.growth if count else 1))
-        rest = [replace(other, passed=other.passed + 1) for other in rest]
-    return Admission(tuple(one.number for one in started), tuple(rest), room, rest[0].weight.bytes if rest else 0)
+        else:
+            started.append(one)
+            forecast = tried
+    left = room - forecast.need(policy.deviations, policy.largest)
+    return Admission(tuple(one.number for one in started), tuple(_passed(one, started) for one in rest), left)
 
 
-def _obstacle(
-    policy: Policy,
-    one: Waiting,
-    count: int,
-    started: Sequence[Waiting],
-    running: Sequence[Running],
-    budget: Budget,
-    room: int,
-    newest: float,
-    now: float,
-) -> Reason:
-    if not count:
-        return ""
-    if one.alone or any(other.alone for other in started) or any(other.alone for other in running):
-        return "alone"
-    if policy.slots is not None and count >= policy.slots:
-        return "slots"
-    if budget.free < budget.reserve / 2:
-        return "low memory"
-    if budget.pressed_since is not None and (started or now - max(budget.pressed_since, newest) < policy.patience):
-        return "pressure"
-    return "memory" if one.weight.bytes > room else ""
+def _due(policy: Policy, one: Waiting, now: float) -> bool:
+    return one.alone or one.passed >= policy.most_passed or now - one.since >= policy.longest_wait
 
 
-def _first_due(policy: Policy, rest: Sequence[Waiting], now: float) -> Reason | None:
-    for one in rest:
-        if one.alone:
-            return "alone"
-        if one.passed >= policy.most_passed or now - one.since >= policy.longest_wait:
-            return "turn"
-    return None
+def _passed(one: Waiting, started: Sequence[Waiting]) -> Waiting:
+    return replace(one, passed=one.passed + sum(other.number > one.number for other in started))
+
+
+def _outlook(
+    policy: Policy, waiting: Sequence[Waiting], running: Sequence[Running], budget: Budget, now: float
+) -> tuple[int, Forecast]:
+    """The bytes that the compilers may hold together, and what those that run will hold."""
+    ages = [(one.weight, now - one.since) for one in running] + [(one.weight, 0.0) for one in waiting]
+    forecast = Forecast(horizon(ages), timeless=policy.timeless)
+    for one in running:
+        forecast.add(one.weight, age=now - one.since, held=one.held)
+    return budget.free + sum(one.held for one in running) - budget.reserve, forecast
