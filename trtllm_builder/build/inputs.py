@@ -1,58 +1,125 @@
-"""Everything that goes into a wheel, by hash: what a lock holds, and what provenance and SBOM are made of."""
+"""Everything that goes into a wheel, by hash: what a lock holds, and what provenance and SBOM are made of.
+
+The stage ``inputs`` comes when source, patches and tools are there and before anything is compiled.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from trtllm_builder import __version__
-from trtllm_builder.build.machine_inputs import machine_inputs
+from trtllm_builder.build.journal import Json
+from trtllm_builder.build.locked import check, check_inputs, lock_of
+from trtllm_builder.build.machine_inputs import host_inputs, host_stamp, image_inputs, tool_inputs
+from trtllm_builder.build.requirements import Requirement, install, listed, resolve
 from trtllm_builder.build.run import Run
-from trtllm_builder.repro.inputs import KINDS, Input
+from trtllm_builder.repro.codec import CODEC
+from trtllm_builder.repro.inputs import Input, sorted_inputs
+from trtllm_builder.repro.lock import Lock, build_tag, parse_lock
 from trtllm_builder.text import redact
-
-# Where things are made and how fast, which changes no byte of what is made.
-_OF_THE_PLACE = ("workspace", "build.jobs", "build.job_memory", "build.reserve", "build.ccache", "signing")
 
 
 def gather(run: Run) -> tuple[Input, ...]:
-    """All inputs of the run, in the order of their kinds and by name. Needs tools, source and patches to be there.
+    """All inputs of the run, in the order of their kinds and by name, once the stage ``inputs`` was there."""
+    return run_lock(run).inputs
 
-    Raises OSError for a program that cannot be read.
-    """
-    found = [
+
+def run_lock(run: Run) -> Lock:
+    """The lock of the run, once the stage ``inputs`` was there: the one it is held to, or one of what it has."""
+    return parse_lock(run.results["inputs"]["document"], run.workspace.journal_file)
+
+
+def inputs_inputs(run: Run) -> dict[str, object]:
+    request = run.material.request
+    return {
+        "the source": [run.results["fetch"][name] for name in ("commit", "digest", "dependencies")],
+        "the patches": run.results["patch"],
+        "files edited by hand": run.edits,
+        "the tools": run.results["tools"],
+        "the profile": lock_of(request, ()).to_json(),
+        "the lock": request.locked.digest if request.locked else None,
+        "the list of requirements": listed(run.workspace.source),
+        "the compilers": host_stamp(run.environment, Path(run.plan.python.value)),
+        "the image": [one.to_json() for one in image_inputs(request.environ)],
+    }
+
+
+def inputs_lost(run: Run, result: Json) -> str:
+    marker = run.workspace.venv / "complete"
+    return "" if marker.is_file() else f"{marker} is gone"
+
+
+def do_inputs(run: Run) -> Json:
+    """The lock of this run. Raises ProfileError for what differs from the lock that it is held to."""
+    locked = run.material.request.locked
+    requirements = resolve(run) if locked is None else tuple(map(Requirement.from_input, locked.of("requirement")))
+    found = lock_of(run.material.request, _found(run, requirements), run.results["fetch"]["epoch"])
+    if locked is not None:
+        check(locked, found)
+        found = locked
+    return {"lock": {"sha256": found.digest, "locked": locked is not None}, "document": found.to_json()}
+
+
+def inputs_told(result: Json) -> str:
+    held = "held to the lock" if result["lock"]["locked"] else "lock"
+    return f"{len(result['document']['inputs'])} inputs, {held} {result['lock']['sha256'][:16]}"
+
+
+def use_inputs(run: Run) -> None:
+    """What the result of the stage decides for those that follow."""
+    lock = run_lock(run)
+    run.build_tag = build_tag(lock.epoch, lock.digest) if run.results["inputs"]["lock"]["locked"] else ""
+
+
+def check_early(run: Run, *, tools: bool) -> None:
+    """What differs from the lock that the run is held to, as soon as it is known: before anything is made, and once the
+    ``tools`` are there. Raises ProfileError."""
+    locked = run.material.request.locked
+    if locked is None:
+        return
+    if tools:
+        check_inputs(locked, sorted_inputs(tool_inputs(run)), "tool", "toolkit", "tensorrt")
+        return
+    check_inputs(locked, our_inputs(), "builder", "codec")
+    host = sorted_inputs(host_inputs(run.environment, Path(run.plan.python.value), run.plan.python_version))
+    check_inputs(locked, host, "python", "compiler")
+
+
+def offline(run: Run) -> dict[str, str]:
+    """What keeps upstream's own pip from taking anything else in a build that is held to a lock."""
+    return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": ""} if run.material.request.locked else {}
+
+
+def install_requirements(run: Run) -> None:
+    """Upstream's requirements by their hashes, so that its own pip takes nothing. Raises HostError."""
+    install(run, tuple(map(Requirement.from_input, run_lock(run).of("requirement"))))
+
+
+def _found(run: Run, requirements: Iterable[Requirement]) -> tuple[Input, ...]:
+    return sorted_inputs(
+        [
+            *our_inputs(),
+            *source_inputs(run.results["fetch"]),
+            *(Input("patch", one["name"], "", sha256(one["digest"])) for one in run.results["patch"]["sets"]),
+            *(one.to_input() for one in requirements),
+            *tool_inputs(run),
+            *host_inputs(run.environment, Path(run.plan.python.value), run.plan.python_version),
+            *image_inputs(run.material.request.environ),
+        ]
+    )
+
+
+def our_inputs() -> tuple[Input, ...]:
+    """What we ourselves are."""
+    return (
         Input("builder", "trtllm-builder", f"pkg:pypi/trtllm-builder@{__version__}", version=__version__),
-        _profile(run),
-        *_sources(run.results["fetch"]),
-        *(Input("patch", one["name"], digest=sha256(one["digest"])) for one in run.results["patch"]["sets"]),
-        *machine_inputs(run),
-    ]
-    return tuple(sorted(found, key=lambda one: (KINDS.index(one.kind), one.name, one.uri)))
+        Input("codec", "deflate", version=str(CODEC)),
+    )
 
 
-def locked_profile(document: Mapping[str, Any]) -> dict[str, Any]:
-    """A profile's own values without those that change no byte of a wheel."""
-    kept: dict[str, Any] = {name: value for name, value in document.items() if name not in ("origins", "schema_")}
-    for path in _OF_THE_PLACE:
-        *parents, last = path.split(".")
-        at = kept
-        for parent in parents:
-            at[parent] = dict(at[parent])
-            at = at[parent]
-        at.pop(last, None)
-    return kept
-
-
-def _profile(run: Run) -> Input:
-    profile = run.material.request.loaded.profile
-    text = json.dumps(locked_profile(profile.model_dump(mode="json")), sort_keys=True)
-    return Input("profile", profile.name, digest={"sha256": hashlib.sha256(redact(text).encode()).hexdigest()})
-
-
-def _sources(fetched: Mapping[str, Any]) -> Iterator[Input]:
+def source_inputs(fetched: Mapping[str, Any]) -> Iterator[Input]:
     """The result of the fetch stage: commits, LFS objects, and what CMake would clone."""
     url, commit = redact(fetched["url"]), fetched["commit"]
     digest = {"gitCommit": commit} if commit else {}
@@ -64,7 +131,7 @@ def _sources(fetched: Mapping[str, Any]) -> Iterator[Input]:
         where = f"git+{redact(served[number])}@{commit}" if number < len(served) else ""
         yield Input("submodule", path, where, {"gitCommit": commit})
     for path, oid in fetched["lfs_objects"]:
-        yield Input("lfs", path, digest={"sha256": oid})
+        yield Input("lfs", path, "", {"sha256": oid})
     for one in fetched["dependencies"]:
         where = f"git+{redact(one['url'])}@{one['commit']}"
         yield Input("dependency", one["name"], where, {"gitCommit": one["commit"]}, version=one["ref"])

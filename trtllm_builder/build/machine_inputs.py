@@ -10,24 +10,27 @@ from pathlib import Path
 
 from trtllm_builder.build.run import Run
 from trtllm_builder.process import run as run_process
-from trtllm_builder.repro.inputs import Input
+from trtllm_builder.repro.inputs import Input, Kind
 from trtllm_builder.repro.wheel_writer import sha256_of
 
-# Of the toolkit: what translates, and the libraries that are linked in.
+# Of the toolkit: what translates, and what is linked in.
 _TOOLKIT = (
     "bin/nvcc", "nvvm/bin/cicc", "bin/cudafe++", "bin/ptxas", "bin/fatbinary", "bin/nvlink", "bin/nvcc.profile",
     "nvvm/libdevice/libdevice.10.bc", "lib64/libcudart_static.a", "lib64/libcudadevrt.a",
 )  # fmt: skip
-# What g++ itself starts, and what it links.
+# What g++ starts, and what it links.
 _PROGRAMS = ("cc1", "cc1plus", "as", "ld", "collect2")
 _FILES = ("libstdc++.so", "libgcc.a", "libc.so.6", "crti.o")
-# Variables that platforms set to the image that a container was started from, each by its digest.
-_IMAGE = re.compile(r"sha256:([0-9a-f]{64})")
-_IMAGE_VARIABLES = ("TRTLLM_BUILDER_IMAGE", "CI_JOB_IMAGE", "CONTAINER_IMAGE", "RUNPOD_IMAGE", "IMAGE_DIGEST")
+# The image's digest: our own variable for whoever starts the container, then GitLab's, whose images may be pinned.
+_VARIABLES = ("TRTLLM_BUILDER_IMAGE", "CI_JOB_IMAGE")
+_DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
+# podman writes it into privileged containers (podman-run(1)); in others it is empty.
+_CONTAINER = Path("/run/.containerenv")
+_IMAGE_ID = re.compile(r'^imageid="([0-9a-f]{64})"$', re.MULTILINE)
 
 
-def machine_inputs(run: Run) -> Iterator[Input]:
-    """Each program by the digest of its bytes. Raises OSError for one that cannot be read."""
+def tool_inputs(run: Run) -> Iterator[Input]:
+    """Tools, toolkit and TensorRT, each file by its digest, after the tools stage. Raises OSError."""
     paths: Mapping[str, str] = run.results["tools"]["paths"]
     versions = {tool.name: tool.version for tool in run.plan.tools}
     for name, path in sorted(paths.items()):
@@ -40,34 +43,54 @@ def machine_inputs(run: Run) -> Iterator[Input]:
     tensorrt = run.material.survey.tensorrt.tensorrt
     if tensorrt is not None:
         yield _file("tensorrt", "libnvinfer", tensorrt.library / "libnvinfer.so", tensorrt.version)
-    yield from _gcc(run.environment)
-    interpreter = Path(run.plan.python.value)
-    yield _file("python", f"python{run.plan.python_version}", interpreter, run.plan.python_version)
-    yield from image(run.material.request.environ)
 
 
-def _file(kind: str, name: str, path: Path, version: str) -> Input:
-    return Input(kind, name, digest={"sha256": sha256_of(path)}, size=path.stat().st_size, version=version)
-
-
-def _gcc(environ: Mapping[str, str]) -> Iterator[Input]:
-    program = shutil.which("g++", path=environ.get("PATH", os.defpath))
+def host_inputs(environ: Mapping[str, str], python: Path, version: str) -> Iterator[Input]:
+    """gcc and what it starts and links, and the interpreter that the wheel is for. Raises OSError."""
+    yield _file("python", "python", python, version)
+    program = _gcc(environ)
     if program is None:
         return
-    version = run_process([program, "-dumpfullversion"], env=environ, timeout=20).stdout.strip()
-    yield _file("compiler", "g++", Path(program), version)
+    number = run_process([program, "-dumpfullversion"], env=environ, timeout=20).stdout.strip()
+    for path in (program, *_parts(program, environ)):
+        yield _file("compiler", path.name, path, number if path == program else "")
+
+
+def host_stamp(environ: Mapping[str, str], python: Path) -> list[list[object]]:
+    """What changes when one of these does, without reading them."""
+    program = _gcc(environ)
+    files = [python, *([program, *_parts(program, environ)] if program else [])]
+    return [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+
+
+def image_inputs(environ: Mapping[str, str]) -> tuple[Input, ...]:
+    """The container image that this runs in, where somebody says; ``version`` tells who did."""
+    for name in _VARIABLES:
+        if found := _DIGEST.search(environ.get(name, "")):
+            return (Input("image", "container", environ[name].partition("@")[0], {"sha256": found[1]}, None, name),)
+    try:
+        said = _IMAGE_ID.search(_CONTAINER.read_text(errors="replace"))
+    except OSError:
+        said = None
+    return (Input("image", "container", "", {"sha256": said[1]}, None, "podman"),) if said else ()
+
+
+def _file(kind: Kind, name: str, path: Path, version: str) -> Input:
+    return Input(kind, name, "", {"sha256": sha256_of(path)}, path.stat().st_size, version)
+
+
+def _gcc(environ: Mapping[str, str]) -> Path | None:
+    found = shutil.which("g++", path=environ.get("PATH", os.defpath))
+    return Path(found) if found else None
+
+
+def _parts(program: Path, environ: Mapping[str, str]) -> list[Path]:
+    """By g++'s own answers (gcc(1), -print-prog-name and -print-file-name): a bare name is looked for on PATH."""
+    found = []
     for option, names in (("-print-prog-name", _PROGRAMS), ("-print-file-name", _FILES)):
         for name in names:
             answer = run_process([program, f"{option}={name}"], env=environ, timeout=20).stdout.strip()
-            found = shutil.which(answer, path=environ.get("PATH", os.defpath)) if "/" not in answer else answer
-            if found and Path(found).is_file():
-                yield _file("compiler", name, Path(found), "")
-
-
-def image(environ: Mapping[str, str]) -> Iterator[Input]:
-    """The container image's digest, where its platform says so in a variable."""
-    for name in _IMAGE_VARIABLES:
-        value = environ.get(name, "")
-        if found := _IMAGE.search(value):
-            yield Input("image", value.partition("@")[0] or name, digest={"sha256": found[1]}, version=f"${name}")
-            return
+            place = answer if "/" in answer else shutil.which(answer, path=environ.get("PATH", os.defpath))
+            if place and Path(place).is_file():
+                found.append(Path(place))
+    return found

@@ -13,7 +13,7 @@ from typing import Any
 
 from trtllm_builder.attest.keys import PrivateKey, read_private_key
 from trtllm_builder.build.finish import report_page
-from trtllm_builder.build.inputs import gather, locked_profile
+from trtllm_builder.build.inputs import run_lock
 from trtllm_builder.build.journal import Json
 from trtllm_builder.build.run import Run, file_lost
 from trtllm_builder.data import data_dir
@@ -21,6 +21,7 @@ from trtllm_builder.plan.environment import FROM_HOST
 from trtllm_builder.plan.make import Material
 from trtllm_builder.plan.model import jsonable
 from trtllm_builder.repro.codec import CODEC
+from trtllm_builder.repro.lock import lock_path
 from trtllm_builder.repro.provenance import BUILDER, Build, Byproduct, provenance_path, statement_text
 from trtllm_builder.repro.signing import bundle_path, drop_other_bundle, key_from_variable, sign_wheel, write_whole
 
@@ -68,6 +69,7 @@ def do_record(run: Run) -> Json:
         Byproduct("compile.log", run.results["compile"]["log_sha256"], "text/plain"),
     ]
     write_whole(record, recorded)
+    write_whole(lock_path(wheel), run_lock(run).render().encode())
     if report_page(source).is_file():
         page = report_page(source).read_bytes()
         write_whole(report_page(wheel), page)
@@ -103,6 +105,7 @@ def _facts(run: Run, wheel: str) -> dict[str, Any]:
     edited = compiled["edited"]
     return {
         "schema": RECORD_SCHEMA,
+        "lock": run.results["inputs"]["lock"],
         "wheel": {"name": wheel, **{k: normalised[k] for k in ("sha256", "size", "codec")}},
         "run": run.identifier,
         "plan": run.plan.to_json(),
@@ -118,23 +121,17 @@ def _facts(run: Run, wheel: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _lock(run: Run) -> Json | None:
-    """The lock of the run's inputs, where it was made."""
-    lock: Json | None = run.results.get("inputs", {}).get("lock")
-    return lock
-
-
 def _build(run: Run, wheel: str, byproducts: list[Byproduct]) -> Build:
     """What the provenance says; its fields are explained in repro/wheel-build-v1.md."""
     plan, request, compiled = run.plan, run.material.request, run.results["compile"]
-    profile = request.loaded.profile
+    lock, signing = run_lock(run), request.loaded.profile.signing
     begun = [one["time"] for one in run.journal.events() if one["event"] == "run" and one.get("id") == run.identifier]
     return Build(
         wheel=wheel,
         sha256=run.results["normalise"]["sha256"],
         asked={
-            "profile": profile.name,
-            "values": locked_profile(profile.model_dump(mode="json")),
+            "profile": lock.name,
+            "values": lock.profile,
             "overrides": list(request.asked.overrides),
             "source": {"url": plan.source.url, "ref": plan.source.ref, "commit": plan.source.commit,
                        "directory": plan.source.directory is not None},
@@ -144,12 +141,12 @@ def _build(run: Run, wheel: str, byproducts: list[Byproduct]) -> Build:
             "options": {one.name: one.value for one in plan.options},
             "environment": {one.name: one.value for one in plan.environment if one.origin != FROM_HOST},
             "jobs": plan.jobs.count,
-            "lock": _lock(run),
+            "lock": run.results["inputs"]["lock"],
             "codec": CODEC.to_json(),
             "cache": compiled["cache"] if plan.ccache else None,
             "edited": compiled["edited"],
         },
-        inputs=gather(run),
+        inputs=lock.inputs,
         invocation=run.identifier,
         started=begun[0] if begun else time.time(),
         finished=time.time(),
@@ -160,5 +157,5 @@ def _build(run: Run, wheel: str, byproducts: list[Byproduct]) -> Build:
             plan.caches: "$CACHE",
             request.environ.get("HOME", "") or "~": "$HOME",
         },
-        builder=profile.signing.builder or BUILDER,
+        builder=signing.builder or BUILDER,
     )  # fmt: skip

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from trtllm_builder.errors import UsageError
+from trtllm_builder.plan.locking import from_lock, held_to
 from trtllm_builder.plan.paths import expand_home
 from trtllm_builder.profile.load import LoadedProfile, load_profile, search_path
 from trtllm_builder.profile.names import CANARY_URL, parse_source_url
 from trtllm_builder.profile.search import is_path
+from trtllm_builder.repro.lock import Lock, read_lock
 from trtllm_builder.text import redact
 
 # user@host:path, as ssh writes it
@@ -25,7 +27,8 @@ _MOST_JOBS = 9999
 @dataclass(frozen=True)
 class Asked:
     """The words of the command line. ``profile`` is a name or a path, ``source`` a directory or a URL that stands in
-    for the profile's; ``workspace``, ``out`` and ``bundle`` (which the build takes everything from) are absolute."""
+    for the profile's; ``workspace``, ``out``, ``bundle`` (which the build takes everything from) and ``locked``
+    (the lock that it is held to, whose profile it is when ``profile`` is empty) are absolute."""
 
     profile: str
     out: Path
@@ -35,6 +38,7 @@ class Asked:
     jobs: int | None = None
     profile_dirs: tuple[Path, ...] = ()
     bundle: Path | None = None
+    locked: Path | None = None
 
     @property
     def directory(self) -> Path | None:
@@ -55,6 +59,7 @@ class Asked:
             "jobs": self.jobs,
             "profile_dirs": [str(directory.absolute()) for directory in self.profile_dirs],
             "bundle": str(self.bundle) if self.bundle else None,
+            "locked": str(self.locked) if self.locked else None,
         }
         shown: dict[str, Any] = json.loads(redact(json.dumps(kept)))
         return {**shown, "whole": shown == kept}
@@ -72,6 +77,7 @@ class Asked:
                 jobs=data["jobs"],
                 profile_dirs=tuple(map(Path, data["profile_dirs"])),
                 bundle=Path(data["bundle"]) if data.get("bundle") else None,
+                locked=Path(data["locked"]) if data.get("locked") else None,
             )
             whole = data["whole"]
         except (KeyError, TypeError) as error:
@@ -90,12 +96,13 @@ class Asked:
 @dataclass(frozen=True)
 class Request:
     """What was asked, with the profile that it means now and the environment it is asked in. ``bundle`` is where the
-    asked bundle was unpacked: then nothing comes from the network."""
+    asked bundle was unpacked: then nothing comes from the network. ``locked`` is the asked lock."""
 
     asked: Asked
     loaded: LoadedProfile
     environ: Mapping[str, str]
     bundle: Path | None = None
+    locked: Lock | None = None
 
     @property
     def directory(self) -> Path | None:
@@ -116,7 +123,13 @@ def make_request(asked: Asked, environ: Mapping[str, str]) -> Request:
         if not directory.is_dir():
             raise UsageError(f"--profile-dir {directory} is no directory", remedy="name one that has profiles in it")
     directories = search_path(asked.profile_dirs, environ)
-    loaded = load_profile(asked.profile, profile_dirs=directories, overrides=asked.overrides)
+    locked = read_lock(asked.locked) if asked.locked else None
+    if asked.locked and locked and not asked.profile:
+        loaded = from_lock(locked, asked.locked, asked.overrides)
+    else:
+        loaded = load_profile(asked.profile, profile_dirs=directories, overrides=asked.overrides)
+        if asked.locked and locked:
+            loaded = held_to(loaded, locked, asked.locked)
     loaded = replace(loaded, profile=expand_home(loaded.profile, environ))
     remedy = "name a directory with a TensorRT-LLM checkout, or a URL such as https://host/path.git"
     if asked.directory is not None and not asked.directory.is_dir():
@@ -126,4 +139,4 @@ def make_request(asked: Asked, environ: Mapping[str, str]) -> Request:
             parse_source_url(asked.source)
         except ValueError as error:
             raise UsageError(f"--source: {error}", remedy=remedy) from None
-    return Request(asked, loaded, environ)
+    return Request(asked, loaded, environ, locked=locked)
