@@ -76,7 +76,7 @@ class Gathered:
     def result(self, now: float) -> Result:
         record, report = self._record, self._report
         measured, wheel = _mapping(record.get("measured")), _mapping(record.get("wheel"))
-        cache = _mapping(measured.get("ccache") or self._progress.get("cache"))
+        cache = _mapping(measured.get("cache") or self._progress.get("cache"))
         source, patches = _mapping(record.get("source")), _mapping(record.get("patches"))
         error = self._error or {}
         good = self.code == 0 and self.wheel is not None

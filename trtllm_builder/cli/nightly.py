@@ -34,6 +34,10 @@ def nightly(
     link: Annotated[
         str | None, typer.Option("--link", metavar="URL", help="The page of this job, to be shown.")
     ] = None,
+    outputs: Annotated[
+        Path | None,
+        typer.Option("--outputs", metavar="FILE", help="Add state=done|unfinished|failed and exit_code=N to it."),
+    ] = None,
     notify: NotifyOption = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one value of the profile.")
@@ -65,6 +69,10 @@ def nightly(
     show = _Lines()
     with told_as_sentences(str(task.directory)):
         result = attempt(task, os.environ, _say_json if as_json else show)
+        if outputs is not None:
+            state = "done" if result.good else "unfinished" if result.resumable else "failed"
+            with outputs.open("a", encoding="utf-8") as stream:
+                stream.write(f"state={state}\nexit_code={result.exit_code}\n")
     problem = tell(notify, [result], os.environ) if notify else None
     if as_json:
         if problem:

@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+from typer.testing import CliRunner
+
+import trtllm_builder
+from trtllm_builder.ci.matrix import Matrix, make_matrix
+from trtllm_builder.ci.needs import Needs, matching, needs_of
+from trtllm_builder.ci.runners import load_runners
+from trtllm_builder.ci.workflows import FILES, Platform, Wishes, render
+from trtllm_builder.cli.matrix import matrix as command
+from trtllm_builder.errors import BuilderError, HostError, ProfileError, UsageError
+
+app = typer.Typer()
+app.command()(command)
+GIB = 2**30
+SMALL = Needs("canary", 2, 4 * GIB, GIB, 90, GIB)
+LARGE = Needs("h200-ci", 2, 14 * GIB, 63 * GIB, 43200, 6 * GIB)
+BIN = Path(sys.executable).parent
+
+
+def _render(
+    platform: Platform, *needs: Needs, publish: bool = True, options: tuple[str, ...] = (), **wishes: Any
+) -> dict[str, str]:
+    found = make_matrix(needs or (SMALL, LARGE), load_runners(None, platform))
+    asked: dict[str, Any] = {"words": "words", "install": "trtllm-builder==1", **wishes}
+    return render(found, platform, Wishes(publish=publish, options=options, **asked))
+
+
+def _scripts(value: object) -> list[str]:
+    if isinstance(value, dict):
+        return [text for item in value.values() for text in _scripts(item)]
+    if isinstance(value, list):
+        return [text for item in value for text in _scripts(item)]
+    return [value] if isinstance(value, str) and "trtllm-build " in value and "\n" in value else []
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every shape of the files, as a repository has them."""
+    root = tmp_path_factory.mktemp("rendered")
+    keep = load_runners(None, "github").model_copy(update={"runners": tuple(
+        one.model_copy(update={"keep": "/srv/it's kept"}) for one in load_runners(None, "github").runners
+    )})  # fmt: skip
+    shapes: dict[str, dict[str, str]] = {
+        "gh": _render("github"),
+        "gh-alone": _render("github", SMALL, publish=False, options=("--set", "build.job_memory='8 GiB'")),
+        "gh-kept": render(make_matrix([SMALL], keep, 3), "github", Wishes("w", ".")),
+        "gl": _render("gitlab"),
+        "gl-alone": _render("gitlab", SMALL, publish=False, options=("--profile-dir", "my profiles")),
+        "gl-kept": render(make_matrix([SMALL, LARGE], keep, 0), "gitlab", Wishes("w", ".")),
+    }
+    for name, files in shapes.items():
+        directory = root / name / (".github/workflows" if name.startswith("gh") else ".")
+        directory.mkdir(parents=True)
+        for file, text in files.items():
+            (directory / file).write_text(text)
+    return root
+
+
+@pytest.mark.parametrize(("schema", "pattern"), [("github-workflows", "gh*/**/*.yml"), ("gitlab-ci", "gl*/*.yml")])
+def test_the_vendors_schema_takes_every_file(rendered: Path, schema: str, pattern: str) -> None:
+    transform = ["--data-transform", "gitlab-ci"] if schema == "gitlab-ci" else []
+    found = sorted(map(str, rendered.glob(pattern)))
+    assert len(found) == (6 if schema == "github-workflows" else 3)
+    done = subprocess.run(
+        [BIN / "check-jsonschema", "--builtin-schema", f"vendor.{schema}", *transform, *found],
+        capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "NO_COLOR": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_injection_no_loose_secret_and_no_unpinned_action(rendered: Path) -> None:
+    argv = [BIN / "zizmor", "--offline", "--no-progress", "--min-severity", "medium", *sorted(rendered.glob("gh*"))]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_script_is_one_that_a_shell_reads(rendered: Path) -> None:
+    scripts = [text for path in rendered.rglob("*.yml") for text in _scripts(yaml.safe_load(path.read_text()))]
+    assert len(scripts) > 20
+    for text in set(scripts):
+        shell = "bash" if "shopt" in text or "drift=()" in text or "${{" in text else "sh"
+        done = subprocess.run([shell, "-n"], input=text, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{done.stderr}\n{text}"
+
+
+def test_one_job_a_profile_gone_on_with_in_time_and_one_that_publishes() -> None:
+    files = {name: yaml.safe_load(text) for name, text in _render("github").items()}
+    night, wheel = files["trtllm-nightly.yml"], files["trtllm-wheel.yml"]
+    small, large = night["jobs"]["wheel"]["strategy"]["matrix"]["include"]
+    assert (small["profile"], json.loads(small["runner"])) == ("canary", ["ubuntu-24.04"])
+    assert json.loads(large["runner"]) == ["self-hosted", "linux", "x64"]
+    for job, limit in ((small, 6 * 60), (large, 5 * 24 * 60)):
+        assert job["deadline"] + 30 < job["timeout"] < limit
+    steps = [step for job in wheel["jobs"].values() for step in job["steps"]]
+    for saved in (step for step in steps if "cache/save" in step.get("uses", "")):
+        assert "always()" in saved["if"]
+    assert wheel["jobs"]["resume-1"]["if"] == "${{ needs.build.outputs.state == 'unfinished' }}"
+    assert "secrets" not in json.dumps(wheel)
+    holders = [name for name, job in night["jobs"].items() if "secrets.TRTLLM_INDEX_TOKEN" in json.dumps(job)]
+    assert holders == ["publish"]
+    assert night["jobs"]["publish"]["environment"] == "trtllm-publish"
+    assert night["jobs"]["publish"]["needs"] == ["wheel", "drift"]
+    alone = _render("github", publish=False)["trtllm-nightly.yml"]
+    assert "INDEX" not in alone
+    assert "publish" not in yaml.safe_load(alone)["jobs"]
+
+
+def test_gitlabs_jobs_go_on_one_after_the_other() -> None:
+    (text,) = _render("gitlab").values()
+    jobs = yaml.safe_load(text)
+    # Twelve hours in jobs of 140 minutes.
+    assert [name for name in jobs if name.endswith(":h200-ci")] == [
+        ".profile:h200-ci", "wheel:h200-ci", *(f"resume-{number}:h200-ci" for number in range(1, 7))
+    ]  # fmt: skip
+    assert jobs["resume-2:h200-ci"]["needs"] == [{"job": "resume-1:h200-ci", "artifacts": True}]
+    assert {one["job"] for one in jobs["publish"]["needs"]} == {"drift", "resume-1:canary", "resume-6:h200-ci"}
+    assert jobs[".profile:canary"]["cache"][0]["when"] == "always"
+    assert [name for name, job in jobs.items() if "environment" in job] == ["publish"]
+    assert [name for name, job in jobs.items() if "TRTLLM_INDEX_TOKEN" in json.dumps(job)] == ["publish"]
+
+
+@pytest.mark.parametrize("evil", ["${{ secrets.X }}", "a\nrun: evil", "$(id)", "x: y #", "", "..", "a b", '"', "-x"])
+def test_a_name_that_would_not_stay_one_is_refused(evil: str) -> None:
+    for platform in FILES:
+        with pytest.raises(UsageError, match="cannot be the name of a job"):
+            _render(platform, Needs(evil, 2, GIB, GIB, 90, GIB))
+
+
+@pytest.mark.parametrize(
+    ("wish", "value"),
+    [
+        ("install", "x ${{ secrets.X }}"), ("install", ""), ("install", "--index-url=http://x"), ("image", "x\ny: z"),
+        ("schedule", '* * * * *"\n  push:'), ("schedule", "* * *"), ("python", "2.7"), ("python", '3.12"'),
+        ("options", ("--set", "a=${{ secrets.X }}")), ("options", ("--profile-dir", "x\ny")),
+    ],
+)  # fmt: skip
+def test_a_wish_that_would_not_stay_a_value_is_refused(wish: str, value: Any) -> None:
+    found = make_matrix([SMALL], load_runners(None, "github"))
+    with pytest.raises(UsageError):
+        render(found, "github", Wishes(**{"words": "w", "install": "x", wish: value}))
+
+
+def test_quotes_and_colons_stay_in_their_values() -> None:
+    option = "build.cmake.X='a: b' # \"c\""
+    text = _render("github", SMALL, install='we"ird: #pkg', options=("--set", option))["trtllm-wheel.yml"]
+    jobs = yaml.safe_load(text)["jobs"]
+    step = next(step for step in jobs["build"]["steps"] if step["name"] == "Install trtllm-builder")
+    assert step["env"]["WANTED"] == 'we"ird: #pkg'
+    run = next(step["run"] for step in jobs["build"]["steps"] if step.get("id") == "build")
+    done = subprocess.run(
+        ["bash", "-c", run.replace("exec trtllm-build", "printf '%s\\n'")], capture_output=True, text=True, check=True,
+        env={"PATH": os.environ["PATH"]},
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-2:] == ["--set", option]
+    words = render(make_matrix([SMALL], load_runners(None, "github")), "github", Wishes("a\nb: ${{ c }}", "x"))
+    for file in words.values():
+        assert file.splitlines()[0] == "# Made by: a b: $ {{ c }}"
+
+
+def test_our_own_workflows_are_what_the_command_makes_now() -> None:
+    root = Path(trtllm_builder.__file__).parents[1]
+    directory = root / ".github" / "workflows"
+    words = ["--profiles", "canary", "--format", "github", "--install", ".", "--no-publish"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.exception
+    for name in FILES["github"]:
+        assert f"# file: {name}\n{(directory / name).read_text()}" in done.stdout
+
+
+def test_the_jobs_as_json(validate: Callable[[str, object], None]) -> None:
+    done = CliRunner().invoke(app, ["--profiles", "canary"])
+    document = json.loads(done.stdout)
+    validate("matrix", document)
+    (job,) = document["jobs"]
+    assert (job["profile"], job["needs"]["cores"], job["resumes"]) == ("canary", 2, 1)
+    assert job["needs"]["memory"] >= 4 * GIB
+
+
+def test_profiles_by_pattern() -> None:
+    found = matching(["autodl-*, canary", "c*"], (), os.environ)
+    assert found == ["autodl-4090", "canary"]
+    assert "base/single-device" not in matching(["*"], (), os.environ)
+    for pattern in ("nope-*", "", ","):
+        with pytest.raises(UsageError):
+            matching([pattern], (), os.environ)
+
+
+def test_a_broken_profile_is_no_job(tmp_path: Path) -> None:
+    (tmp_path / "broken.yaml").write_text("schema: 1\npython: 5\n")
+    with pytest.raises(ProfileError):
+        matching(["broken"], [tmp_path], os.environ)
+
+
+def test_what_a_profile_wants_counts(tmp_path: Path) -> None:
+    (tmp_path / "four.yaml").write_text(
+        "schema: 1\nextends: canary\nbuild: {jobs: 4, job_memory: 3 GiB, reserve: 1 GiB}\n"
+    )
+    found = needs_of("four", (), [tmp_path], os.environ)
+    assert (found.cores, found.memory, found.memory_for(8)) == (4, 13 * GIB, 26 * GIB)
+
+
+def _runner(**values: str) -> str:
+    fields = {"labels": "[x]", "cores": "2", "memory": "1 GiB", "disk": "1 GiB", "limit": "1 h", **values}
+    inside = ", ".join(f"{name}: {value}" for name, value in fields.items())
+    return f"schema: 1\nrunners: [{{{inside}}}]\npublisher: x"
+
+
+@pytest.mark.parametrize("text", [
+    "", "[]", "schema: 1", "schema: 1\nrunners: []\npublisher: [x]", "schema: 1\nrunners: 5\npublisher: x",
+    _runner(labels="['${{ secrets.X }}']"), _runner(labels="[]"), _runner(cores="0"), _runner(keep="relative"),
+    _runner(memory="lots"), _runner(limit="1 d"), _runner(cost="5"), "\x00", "a: &b [*b]",
+])  # fmt: skip
+def test_runners_that_are_none_are_said_with_their_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "runners.yaml"
+    path.write_text(text)
+    with pytest.raises(BuilderError) as raised:
+        load_runners(path, "github")
+    assert str(path) in str(raised.value)
+
+
+def test_a_profile_that_no_runner_is_large_enough_for() -> None:
+    with pytest.raises(HostError, match="no runner is large enough for big") as raised:
+        make_matrix([Needs("big", 64, GIB, GIB, 60, GIB)], load_runners(None, "github"))
+    assert "--runners" in raised.value.remedy
+
+
+def test_a_short_limit_still_leaves_time_to_save() -> None:
+    runners = load_runners(None, "gitlab")
+    hour = runners.model_copy(update={"runners": (runners.runners[1].model_copy(update={"limit": 3600.0}),)})
+    found: Matrix = make_matrix([SMALL], hour)
+    assert (found.jobs[0].deadline, found.jobs[0].timeout) == (45, 57)

@@ -1,0 +1,125 @@
+"""``trtllm-build matrix``: nightly builds of several profiles as ready workflow files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from trtllm_builder.cli.output import say
+
+if TYPE_CHECKING:
+    from trtllm_builder.ci.matrix import Matrix
+
+ProfilesOption = Annotated[
+    list[str], typer.Option("--profiles", metavar="GLOB", help="Profiles by name, such as 'autodl-*'. Repeatable.")
+]
+
+
+def matrix(
+    profiles: ProfilesOption,
+    format: Annotated[
+        Literal["json", "github", "gitlab"], typer.Option("--format", help="json is the jobs alone.")
+    ] = "json",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Write the files there (.github/workflows), not to the terminal."),
+    ] = None,
+    runners: Annotated[
+        Path | None,
+        typer.Option("--runners", metavar="FILE", help="Your runners by size; see --show-runners."),
+    ] = None,
+    show_runners: Annotated[
+        bool, typer.Option("--show-runners", help="Print the file of runners that is used without --runners.")
+    ] = False,
+    resumes: Annotated[
+        int | None,
+        typer.Option("--resumes", min=0, max=9, help="Jobs that may go on, one after the other, with one build."),
+    ] = None,
+    schedule: Annotated[str, typer.Option("--schedule", metavar="CRON", help="When, in UTC (github).")] = "17 2 * * *",
+    install: Annotated[
+        str | None,
+        typer.Option("--install", metavar="WHAT", help="What pip installs, else this version; . is the repository."),
+    ] = None,
+    python: Annotated[str, typer.Option("--python", help="Python that runs trtllm-build (github).")] = "3.12",
+    image: Annotated[
+        str, typer.Option("--image", help="Container that jobs run in (gitlab).")
+    ] = "python:3.12-bookworm",
+    publish: Annotated[
+        bool, typer.Option("--publish/--no-publish", help="End with a job that publishes to the index TRTLLM_INDEX.")
+    ] = True,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one value of every profile.")
+    ] = None,
+    profile_dirs: Annotated[
+        list[Path] | None,
+        typer.Option("--profile-dir", help="Look for profiles here first."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+) -> None:
+    """Render nightly builds: one job a profile on a runner large enough, resumed when its time is over, then one job
+    that publishes what passed."""
+    import json
+    import os
+
+    from trtllm_builder import __version__
+    from trtllm_builder.ci.matrix import make_matrix
+    from trtllm_builder.ci.needs import matching, needs_of
+    from trtllm_builder.ci.runners import load_runners, runners_text
+    from trtllm_builder.ci.workflows import Wishes, render, write
+    from trtllm_builder.errors import UsageError
+
+    platform: Literal["github", "gitlab"] = "gitlab" if format == "gitlab" else "github"
+    if show_runners:
+        say(runners_text(platform).rstrip())
+        return
+    directories = tuple(profile_dirs or ())
+    names = matching(profiles, directories, os.environ)
+    needs = [needs_of(name, tuple(overrides or ()), directories, os.environ) for name in names]
+    found = make_matrix(needs, load_runners(runners, platform), resumes)
+    if as_json or format == "json":
+        if out is not None:
+            raise UsageError("--out is for --format github and gitlab", remedy="redirect the output into a file")
+        say(json.dumps(found.to_json(), indent=2))
+        return
+    options = [("--set", value) for value in overrides or ()] + [("--profile-dir", str(one)) for one in directories]
+    asked: list[tuple[str, object]] = [("--profiles", one) for one in profiles]
+    asked += [("--format", format), ("--runners", runners), ("--resumes", resumes), ("--install", install), *options]
+    wishes = Wishes(
+        words=_command(asked, [] if publish else ["--no-publish"]),
+        install=install or f"trtllm-builder=={__version__}",
+        python=python,
+        schedule=schedule,
+        options=tuple(word for option in options for word in option),
+        publish=publish,
+        image=image,
+    )
+    files = render(found, platform, wishes)
+    if out is None:
+        for name, text in files.items():
+            say(f"# file: {name}\n{text}")
+        return
+    for path in write(files, out):
+        say(f"wrote {path}")
+    for line in _told(found):
+        say(line)
+
+
+def _command(asked: list[tuple[str, object]], flags: list[str]) -> str:
+    import shlex
+
+    words = [word for name, value in asked if value is not None for word in (name, str(value))]
+    return shlex.join(["trtllm-build", "matrix", *words, *flags])
+
+
+def _told(found: Matrix) -> list[str]:
+    from trtllm_builder.units import format_size
+
+    lines = []
+    for job in found.jobs:
+        needs = job.needs
+        size = f"{needs.cores} cores, {format_size(needs.memory)}, {format_size(needs.disk)} of disk"
+        more = f", gone on with in up to {job.resumes} more" if job.resumes else ""
+        lines.append(f"{job.profile:<20} {','.join(job.runner.labels)} ({size}), {job.deadline} min{more}")
+    return lines
