@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from packaging.utils import parse_wheel_filename
@@ -16,6 +17,9 @@ from packaging.utils import parse_wheel_filename
 from trtllm_builder.index.model import STANDINGS, Index, Wheel
 from trtllm_builder.text import clean
 from trtllm_builder.units import format_size
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 _SHOWN = 3  # versions of a variant in full; its tree lists all
 # What people call a compute capability (NVIDIA's table of GPUs and their compute capability).
@@ -76,6 +80,16 @@ class Variant:
 
 def landing_page(index: Index) -> str:
     """One page that needs nothing else; all that comes from wheels is escaped, and rid of what is not to be seen."""
+    variants = _variants(index)
+    ours = {variant.project for variant in variants}
+    return _template().render(
+        variants=variants,
+        others=[_other(name, wheels) for name, wheels in index.projects.items() if name not in ours],
+    )
+
+
+@cache
+def _template() -> Template:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # not loaded by who only reads an index
     from markupsafe import Markup
 
@@ -87,19 +101,11 @@ def landing_page(index: Index) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    variants = _variants(index)
-    ours = {variant.project for variant in variants}
-    return environment.get_template("landing.html.jinja").render(
-        variants=variants,
-        others=[_other(name, wheels) for name, wheels in index.projects.items() if name not in ours],
-        script=Markup(_SCRIPT),  # noqa: S704 - a constant of ours
-        script_hash=_script_hash(),
-    )
-
-
-@cache
-def _script_hash() -> str:
-    return base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
+    environment.globals |= {
+        "script": Markup(_SCRIPT),  # noqa: S704 - a constant of ours
+        "script_hash": base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode(),
+    }
+    return environment.get_template("landing.html.jinja")
 
 
 def _variants(index: Index) -> list[Variant]:
