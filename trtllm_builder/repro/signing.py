@@ -70,13 +70,13 @@ def sign_wheel(wheel: Path, key: PrivateKey, *, sha256: str | None = None) -> Si
     return Signed(bundle, key.public.keyid, tuple(one.keyid for one in envelope.signatures))
 
 
-def drop_other_bundle(wheel: Path, sha256: str) -> None:
-    """Takes a bundle away that speaks of other bytes of the same name: of the wheel that is about to be replaced."""
+def drop_other_bundle(wheel: Path, statement: bytes) -> None:
+    """Takes away a bundle without a signature over this statement: it is of the build that is about to be replaced."""
     try:
-        said = [read_statement(one.payload) for one in read_bundle(bundle_path(wheel).read_bytes())]
+        signed = [one.payload for one in read_bundle(bundle_path(wheel).read_bytes())]
     except (OSError, StatementError):
         return
-    if not any(one.is_of(sha256) for one in said):
+    if statement not in signed:
         bundle_path(wheel).unlink()
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,6 @@ from trtllm_builder.binary.wheel import Member, Wheel
 from trtllm_builder.verify.auditwheel import Opinion, ask_auditwheel, auditwheel_check
 from trtllm_builder.verify.checks import Check, noted, skipped
 from trtllm_builder.verify.checks.every import static_checks
-from trtllm_builder.verify.checks.provenance import provenance_check
 from trtllm_builder.verify.expect import Expectation, required_groups
 from trtllm_builder.verify.library import Library, Target
 
@@ -151,7 +148,7 @@ PLANTED: list[tuple[str, Facts, Facts, str]] = [
 
 
 def test_every_check_has_its_defect() -> None:
-    elsewhere = {"cuobjdump", "auditwheel", "provenance", "build-record"}
+    elsewhere = {"cuobjdump", "auditwheel", "provenance", "signature", "sbom", "build-record"}
     assert {one.id for one in static_checks(wheel(), (), OURS)} == {one[0] for one in PLANTED} | elsewhere
 
 
@@ -233,7 +230,7 @@ def test_a_wheel_file_that_was_not_read_is_not_missing() -> None:
 def test_questions_that_do_not_arise() -> None:
     none = {one.id: one for one in static_checks(wheel(), (), STRANGER)}
     for id in ("python-tag", "extensions", "gpu-targets", "gpu-targets-allowed", "cuobjdump", "symbol-versions",
-               "auditwheel", "torch", "provenance", "mpi-imports"):  # fmt: skip
+               "auditwheel", "torch", "provenance", "signature", "sbom", "mpi-imports"):  # fmt: skip
         assert none[id].status == "skipped" and none[id].severity == "info", id
     assert {none[id].level for id in ("size", "ptx")} == {"info"}
     # Without a manylinux tag nothing is promised: then it is told what is needed.
@@ -269,37 +266,6 @@ def test_what_may_reach_mpi_is_a_warning_for_us_too() -> None:
 def test_versions_are_read_as_they_are_written() -> None:
     for text in ("def f(:", "__version__ = get()", "__version__ = 1", "# __version__ = '9'", "\0__version__ = '9'"):
         assert found("version", wheel(texts={"x/__init__.py": text})).status == "passed", text
-
-
-@pytest.fixture
-def beside(tmp_path: Path) -> Callable[[object, str], Check]:
-    def make(statement: object, suffix: str = ".intoto.json") -> Check:
-        path = tmp_path / "x-1.0-py3-none-any.whl"
-        text = statement if isinstance(statement, str) else json.dumps(statement)
-        (tmp_path / f"{path.name}{suffix}").write_text(text)
-        return provenance_check(path, "ab" * 32)
-
-    return make
-
-
-def statement(digest: str) -> dict[str, object]:
-    subject = [{"name": "x-1.0-py3-none-any.whl", "digest": {"sha256": digest}}]
-    return {"_type": "https://in-toto.io/Statement/v1", "subject": subject, "predicateType": "https://slsa.dev/v1"}
-
-
-def test_provenance(beside: Callable[..., Check]) -> None:
-    good = beside(statement("AB" * 32))
-    assert good.status == "passed" and "slsa.dev" in str(good.evidence[0]) and "not checked" in str(good.evidence[0])
-    other = beside(statement("cd" * 32))
-    assert other.fatal and f"the sha256 {'cd' * 32}" in str(other.evidence[0])
-    for text in ("", "[]", "{}", "[" * 9999, '{"subject": [{"name": 1}]}', '{"payload": "?"}'):
-        assert beside(text).fatal, text
-
-
-def test_provenance_in_an_envelope(beside: Callable[..., Check]) -> None:
-    payload = base64.b64encode(json.dumps(statement("ab" * 32)).encode()).decode()
-    line = json.dumps({"payloadType": "application/vnd.in-toto+json", "payload": payload, "signatures": []})
-    assert beside(f"{line}\n{line}\n", ".intoto.jsonl").status == "passed"
 
 
 def test_auditwheel_may_see_more_but_not_less(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Sources: in-toto's Statement v1 and bundle (``FILE.intoto.jsonl``), SLSA's prove
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from trtllm_builder.attest.envelope import Envelope, read_bundle
@@ -35,8 +36,7 @@ def _provenance(path: Path, sha256: str) -> Check:
     found: list[Statement] = []
     try:
         data = _read(path)
-        payloads = [one.payload for one in read_bundle(data)] if path.suffix == ".jsonl" else [data]
-        found = [read_statement(payload) for payload in payloads]
+        found = [said for _, said in _signed(data)] if path.suffix == ".jsonl" else [read_statement(data)]
         own = [one for one in found if one.is_of(sha256)]
         problems += [f"{path.name}: {fault}" for one in own for fault in one.faults]
         if not own:
@@ -61,8 +61,7 @@ def _signature(plain: Path, bundle: Path, sha256: str, trusted: Sequence[PublicK
         remedy = "Nobody signed it, or the bundle was taken away: fetch it from where the wheel came."
         return judged("signature", _SIGNATURE, [f"it is not signed: {missing}"], remedy=remedy)
     try:
-        envelopes = read_bundle(_read(bundle))
-        own = [one for one in envelopes if read_statement(one.payload).is_of(sha256)]
+        own = [envelope for envelope, said in _signed(_read(bundle)) if said.is_of(sha256)]
     except (OSError, StatementError) as error:
         return judged("signature", _SIGNATURE, [f"{bundle.name} cannot be read: {error}"], remedy=_CHANGED)
     if not own:
@@ -79,6 +78,17 @@ def _signature(plain: Path, bundle: Path, sha256: str, trusted: Sequence[PublicK
     problem = _other_statement(plain, [one for one, _ in signed])
     keys = sorted({key.keyid for _, key in signed})
     return judged("signature", _SIGNATURE, [problem], seen=f"{bundle.name}: signed with {few(keys)}", remedy=_CHANGED)
+
+
+def _signed(data: bytes) -> list[tuple[Envelope, Statement]]:
+    """The bundle's envelopes with what they say, whoever signed it. Raises StatementError when there is none."""
+    found = []
+    for envelope in read_bundle(data):
+        with suppress(StatementError):  # of a version or kind that we do not know: bundle.md has it ignored
+            found.append((envelope, read_statement(envelope.payload)))
+    if not found:
+        raise StatementError("no statement of version 1 is in it")
+    return found
 
 
 def _other_statement(plain: Path, signed: Sequence[Envelope]) -> str:
