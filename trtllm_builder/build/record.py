@@ -44,6 +44,7 @@ def record_inputs(run: Run) -> dict[str, object]:
     return {
         "the verification": run.results["verify"],
         "files edited by hand": run.results["compile"]["edited"],
+        "the lock": run.results["inputs"]["lock"],
         "--out": run.plan.out,
         "the signing key": key.public.keyid if key else None,
         "signing.builder": run.material.request.loaded.profile.signing.builder,
@@ -74,9 +75,10 @@ def do_record(run: Run) -> Json:
         page = report_page(source).read_bytes()
         write_whole(report_page(wheel), page)
         byproducts.append(Byproduct(report_page(wheel).name, hashlib.sha256(page).hexdigest(), "text/html"))
-    write_whole(provenance_path(wheel), statement_text(_build(run, source.name, byproducts)).encode())
+    said = statement_text(_build(run, source.name, byproducts)).encode()
+    write_whole(provenance_path(wheel), said)
     key = signing_key(run.material)
-    drop_other_bundle(wheel, run.results["normalise"]["sha256"])
+    drop_other_bundle(wheel, said)
     partial = wheel.with_name(f".{wheel.name}.partial")
     try:
         shutil.copyfile(source, partial)
