@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from trtllm_builder.build import inputs
+from trtllm_builder.build import gate_told, inputs
 from trtllm_builder.build.cache_log import CacheLog
 from trtllm_builder.build.diagnosis.show import build_failure
 from trtllm_builder.build.disk_watch import DiskWatch
@@ -86,6 +86,7 @@ def do_compile(run: Run) -> Json:
     _write_cmake_file(workspace.cmake_file, [SEEDS, cmake.section(client, plan.gate.links)])
     distrust(run)
     log, cache_log = run.log("compile"), run.log_directory / "ccache.stats"
+    gate = Gate(run, client)
     gauges = Gauges(
         workspace.build,
         run.log_directory,
@@ -93,6 +94,7 @@ def do_compile(run: Run) -> Json:
         history=read_history(plan.profile, run.material.request.environ).seconds,
         jobs=plan.jobs.count,
         memory_limit=plan.jobs.memory,
+        waited=gate.waited,
     )
     cache_dir = Path(run.environment.get("CCACHE_DIR", workspace.temporary))
     remote = run.material.request.loaded.profile.build.ccache.remote if plan.ccache else None
@@ -127,7 +129,7 @@ def do_compile(run: Run) -> Json:
                 environment,
                 why,
             ),
-            Gate(run, client) as gate,
+            gate,
         ):
             if why:
                 run.observer.note(why)
@@ -141,6 +143,7 @@ def do_compile(run: Run) -> Json:
                 on_start=lambda session, _start: run.note_child(session),
                 on_tick=lambda progress, usage: gauges.tick(gate.tick(progress), usage),
                 on_progress=on_progress,
+                waiting=gate.waiting,
             )
     finally:
         gauges.close()
@@ -151,6 +154,8 @@ def do_compile(run: Run) -> Json:
             peak_memory=outcome.peak_memory,
             jobs=Jobs(plan.jobs.count, plan.jobs.per_job, plan.jobs.reserve),
             directories=(workspace.root, Path(run.environment.get("CCACHE_DIR", workspace.root)), Path("/tmp")),  # noqa: S108
+            alone=gate.killed,
+            mended=gate.mended,
         )
         raise build_failure(log, begun_at, evidence, _ending(outcome.returncode))
     if not configured:
@@ -166,6 +171,9 @@ def do_compile(run: Run) -> Json:
         changed = {name: now.get(name, "") for name in {**run.edits, **now} if run.edits.get(name) != now.get(name)}
         run.observer.note(f"edited while it was being compiled, and perhaps not compiled in: {told(changed)}")
     note_build(run, gauges, outcome)
+    at_gate = gate_told.summary(run.log_directory)
+    if sentence := gate_told.told(at_gate):
+        run.observer.note(sentence)
     timeline = note_timeline(run)
     return {
         "edited": {**run.edits, **now},
@@ -177,6 +185,7 @@ def do_compile(run: Run) -> Json:
         "peak_memory": max([outcome.peak_memory, *(one["peak_memory"] for one in earlier)]),
         "peak_disk": max([outcome.peak_disk, *(one["peak_disk"] for one in earlier)]),
         "cache": _cache_facts(cache_log, workspace.build, cache_dir),
+        "gate": at_gate,
         "timeline": timeline,
     }
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from trtllm_builder.gate.job import Killed
 from trtllm_builder.host.disk import Disk, probe_disk
 from trtllm_builder.host.kills import Kills, read_kills, rise
 from trtllm_builder.host.memory import MemoryLimit, read_memory
@@ -43,7 +44,9 @@ class Jobs:
 @dataclass(frozen=True)
 class Evidence:
     """``returncode`` as subprocess gives it. ``killed`` is how many processes the kernel killed for memory during the
-    build and ``killed_source`` the counter; None and the reason when that cannot be told. Sizes in bytes."""
+    build and ``killed_source`` the counter; None and the reason when that cannot be told. ``alone`` are compilers that
+    were killed for memory also when nothing else ran, ``mended`` how many were killed and then tried once more. Sizes
+    in bytes."""
 
     returncode: int | None
     killed: int | None
@@ -53,6 +56,8 @@ class Evidence:
     peak_memory: int = 0
     jobs: Jobs | None = None
     disks: tuple[tuple[str, Disk], ...] = ()
+    alone: tuple[Killed, ...] = ()
+    mended: int = 0
 
     @property
     def most_memory(self) -> int:
@@ -77,6 +82,8 @@ class Evidence:
             told.append(f"The kernel killed nothing for lack of memory during the build ({self.killed_source}).")
         else:
             told.append(f"Whether anything was killed for lack of memory could not be seen: {self.killed_source}.")
+        if self.mended:
+            told.append(f"{self.mended} of them were compilers that ran once more with nothing beside them.")
         if self.peak_memory:
             told.append(f"The build held {format_size(self.peak_memory)} of memory at its peak.")
         if self.limit is not None and self.limit.limit <= self.total:
@@ -92,6 +99,8 @@ def gather(
     peak_memory: int = 0,
     jobs: Jobs | None = None,
     directories: Iterable[Path] = (),
+    alone: tuple[Killed, ...] = (),
+    mended: int = 0,
     root: Path = Path("/"),
 ) -> Evidence:
     """What changed since ``before``. ``directories`` are those that the build wrote to."""
@@ -112,4 +121,6 @@ def gather(
         peak_memory=peak_memory,
         jobs=jobs,
         disks=tuple(disks.values()),
+        alone=alone,
+        mended=mended,
     )

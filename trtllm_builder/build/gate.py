@@ -7,12 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
+from trtllm_builder.build.judge import BuildJudge
 from trtllm_builder.build.progress import Progress
 from trtllm_builder.build.run import Run
-from trtllm_builder.gate.broker import Broker, Task
+from trtllm_builder.gate.broker import Broker
+from trtllm_builder.gate.job import Killed
 from trtllm_builder.gate.launcher import CLIENT, LOST, install_client, set_slots
-from trtllm_builder.gate.policy import Budget, Policy, Weight
+from trtllm_builder.gate.policy import Budget, Policy
+from trtllm_builder.host.kills import takes_all
 from trtllm_builder.host.memory import read_memory
+from trtllm_builder.plan.peaks import add_peaks, peaks_path, read_peaks
+
+PEAKS = "peaks.json"
+"""Beside a run's logs: what its compilers took, in all its starts (schema ``learned.json``)."""
 
 
 def prepare_gate(run: Run) -> Path:
@@ -25,7 +32,7 @@ def prepare_gate(run: Run) -> Path:
 
 
 class Gate:
-    """Serves while upstream builds. ``environment`` is what the build gets to know of it."""
+    """Serves while upstream builds, where the plan has a gate. ``environment`` is what the build gets to know of it."""
 
     def __init__(self, run: Run, client: Path) -> None:
         self._run = run
@@ -34,22 +41,32 @@ class Gate:
         self._told = False
         on = run.plan.gate.on
         self.environment = {"CCACHE_PREFIX": str(client)} if on and run.plan.ccache else {}
+        self._known = peaks_path(run.plan.profile, run.material.request.environ)
+        known, fault = read_peaks(self._known)
+        if fault and on:
+            run.observer.note(fault)
+        self._judge = BuildJudge(run.workspace.root, run.environment.get("PATH", ""), known)
 
     def __enter__(self) -> Gate:
-        plan = self._run.plan
-        if not plan.gate.on:
+        run = self._run
+        if not run.plan.gate.on:
             return self
-        weight = Weight(plan.jobs.per_job, "build.job_memory")
-        try:
-            self._broker = self._exits.enter_context(
-                Broker(
-                    self._run.workspace.gate,
-                    self._run.log_directory,
-                    policy=Policy(slots=plan.jobs.cores),
-                    weigh=lambda argv, directory: Task(argv[-1] if argv else "", "compile", weight),
-                    read_budget=lambda now: Budget(read_memory().allowed, plan.jobs.reserve),
-                )
+        policy = Policy(slots=run.plan.jobs.cores)
+        if group := takes_all():
+            policy = policy.careful()
+            run.observer.note(
+                f"{group} has the kernel kill everything here when it kills one compiler: none is let in on the chance "
+                "that peaks do not meet"
             )
+        broker = Broker(
+            run.workspace.gate,
+            run.log_directory,
+            policy=policy,
+            judge=self._judge,
+            read_budget=lambda now: Budget(read_memory().allowed, run.plan.jobs.reserve),
+        )
+        try:
+            self._broker = self._exits.enter_context(broker)
         except OSError as error:
             self._say(f"the gate cannot be opened ({error.strerror})")
         return self
@@ -58,9 +75,27 @@ class Gate:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._exits.close()
-        # What is left of the build asks nobody.
         with suppress(OSError):
+            # Nobody is left who would ask.
             set_slots(self._run.workspace.gate, 0)
+        # Also of a build that failed: what was measured was measured.
+        learned = self._judge.learned
+        if learned.entries:
+            try:
+                add_peaks(self._run.log_directory / PEAKS, learned)
+                add_peaks(self._known, learned)
+            except OSError as problem:
+                self._run.observer.note(f"what compilers took is not kept for later builds: {problem}")
+
+    @property
+    def killed(self) -> tuple[Killed, ...]:
+        """Compilers that were killed for memory, and again when they ran alone."""
+        return self._broker.killed if self._broker else ()
+
+    @property
+    def mended(self) -> int:
+        """How many compilers were killed for memory and tried once more."""
+        return self._broker.again if self._broker else 0
 
     def tick(self, progress: Progress) -> Progress:
         """The progress with what the gate knows; a broker that is gone is told of once."""

@@ -10,16 +10,17 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
 from trtllm_builder.gate.decisions import Decisions
-from trtllm_builder.gate.door import Caller, caller, listen
+from trtllm_builder.gate.door import caller, listen
 from trtllm_builder.gate.held import held
-from trtllm_builder.gate.policy import Admission, Budget, Policy, Reason, Running, Waiting, Weight, admit
+from trtllm_builder.gate.job import Job, Judge, Killed
+from trtllm_builder.gate.policy import Budget, Policy, Running, Waiting, admit
 from trtllm_builder.host.kills import Kills, read_kills, rise
 
 _GO, _WAIT, _KEEP, _AGAIN = b"g", b"w", b"k", b"r"
@@ -27,53 +28,17 @@ _GO, _WAIT, _KEEP, _AGAIN = b"g", b"w", b"k", b"r"
 _TICK, _LONGEST_TICK, _LEISURE = 0.5, 5.0, 300
 # A look is good for so long: those that come together are judged by one.
 _FRESH = 0.1
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a compiler is about to do. ``source`` is what it works on, relative to the checkout where it is in it."""
-
-    source: str
-    kind: str
-    weight: Weight
-
-
-@dataclass(frozen=True)
-class Killed:
-    """A compiler that was killed for memory twice, the second time alone. ``peak`` in bytes, as far as it was seen."""
-
-    source: str
-    peak: int
-    counter: str
-
-
-@dataclass
-class _Job:
-    """``since`` is when it last began to wait or to run; ``line`` its place in the line while it waits."""
-
-    number: int
-    connection: socket.socket
-    who: Caller
-    task: Task
-    since: float
-    line: Waiting | None
-    waited: float = 0.0
-    held: int = 0
-    most: int = 0
-    kills: Kills | None = None
-    attempts: int = 0
-    told: Reason = ""
+_MOST_SAMPLES = 200
 
 
 class Broker:
-    """Serves from ``with`` to its end. ``weigh`` judges a command line and its directory, ``read_budget`` says what is
-    free at a moment of ``clock``; ``measured`` is told what a compiler that ended well held at its peak, in bytes. All
-    of these are called in the broker's thread.
+    """Serves from ``with`` to its end. ``read_budget`` says what is free at a moment of ``clock``; like ``judge`` and
+    ``kills`` it is asked in the broker's thread.
 
     ``waiting`` has the processes of the clients that wait at the moment, ``waited`` the seconds that each file's
-    compiler has waited, ``killed`` those that no retry saved. ``failure`` is set when the thread died of a fault of
-    ours: connections are closed then, and clients go by their slots. Entering raises OSError when there can be no
-    socket in ``directory``.
+    compiler has waited, ``killed`` those that no retry saved, ``again`` how many were tried once more. ``failure`` is
+    set when the thread died of a fault of ours: connections are closed then, and clients go by their slots. Entering
+    raises OSError when there can be no socket in ``directory``.
     """
 
     def __init__(
@@ -82,25 +47,24 @@ class Broker:
         logs: Path,
         *,
         policy: Policy,
-        weigh: Callable[[Sequence[str], str], Task],
+        judge: Judge,
         read_budget: Callable[[float], Budget],
-        measured: Callable[[Task, int], None] = lambda task, peak: None,
         kills: Callable[[], Kills] = read_kills,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.waiting: frozenset[int] = frozenset()
         self.waited: dict[str, float] = {}
         self.killed: tuple[Killed, ...] = ()
+        self.again = 0
         self.failure: Exception | None = None
         self._directory = directory
         self._decisions = Decisions(logs)
         self._policy = policy
-        self._weigh = weigh
+        self._judge = judge
         self._read_budget = read_budget
-        self._measured = measured
         self._kills = kills
         self._clock = clock
-        self._jobs: dict[int, _Job] = {}
+        self._jobs: dict[int, Job] = {}
         self._next = 1
         self._budget = Budget(0, 0)
         self._looked = self._noted = float("-inf")
@@ -180,8 +144,10 @@ class Broker:
                     continue
                 now, number = self._clock(), self._next
                 self._next += 1
-                task = self._weigh(who.argv, who.directory)
-                self._jobs[number] = _Job(number, connection, who, task, now, Waiting(number, task.weight, now))
+                task = self._judge.read(who.argv, who.directory)
+                weight = self._judge.weigh(task)
+                line = Waiting(number, weight, now)
+                self._jobs[number] = Job(number, connection, who, task, now, weight, weight, line)
                 self._selector.register(connection, selectors.EVENT_READ, number)
 
     def _hear(self, number: int) -> None:
@@ -205,42 +171,36 @@ class Broker:
         again = bool(found and found.count) and job.attempts == 1
         if found and found.count:
             self._policy = self._policy.careful()
-            self._decisions.note(
-                "killed", job=number, source=job.task.source, peak=job.most, counter=found.source, again=again
-            )
+            self._decisions.killed(job, found.source, again=again)
+            self.again += again
             if not again:
-                self.killed += (Killed(job.task.source, job.most, found.source),)
+                self.killed += (Killed(job.task.name, job.most, found.source),)
         if not again:
             self._say(job, _KEEP)
             self._ended(job, status)
         elif self._say(job, _AGAIN):
             now = self._clock()
-            weight = replace(job.task.weight, bytes=2 * job.task.weight.bytes)
-            job.line, job.since, job.held, job.told = Waiting(number, weight, now, alone=True), now, 0, ""
+            job.weight = job.weight.doubled()
+            job.line, job.since, job.held, job.told = Waiting(number, job.weight, now, alone=True), now, 0, ""
+            job.samples.clear()
 
-    def _ended(self, job: _Job, status: int) -> None:
-        self._decisions.note(
-            "ended",
-            job=job.number,
-            source=job.task.source,
-            kind=job.task.kind,
-            status=status,
-            predicted=job.task.weight.bytes,
-            origin=job.task.weight.origin,
-            peak=job.most,
-            seconds=round(self._clock() - job.since, 2),
-            waited=round(job.waited, 2),
-        )
-        if status == 0:
-            self._measured(job.task, job.most)
+    def _ended(self, job: Job, status: int) -> None:
+        seconds = self._clock() - job.since
+        self._decisions.ended(job, status, seconds)
         self._release(job)
+        if status == 0:
+            self._judge.note(job.task, job.most, seconds, job.samples)
+            for other in self._jobs.values():
+                if other.line is not None and not other.line.alone:
+                    other.weight = self._judge.weigh(other.task)
+                    other.line = replace(other.line, weight=other.weight)
 
-    def _release(self, job: _Job) -> None:
+    def _release(self, job: Job) -> None:
         self._selector.unregister(job.connection)
         job.connection.close()
         del self._jobs[job.number]
 
-    def _say(self, job: _Job, word: bytes) -> bool:
+    def _say(self, job: Job, word: bytes) -> bool:
         """Whether it could be said; who is gone is heard of later, and who does not read gets no more."""
         try:
             job.connection.send(word, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
@@ -262,13 +222,16 @@ class Broker:
         for job in running:
             job.held = found[job.who.pid]
             job.most = max(job.most, job.held)
+            job.samples.append((now - job.since, job.held))
+            if len(job.samples) > _MOST_SAMPLES:
+                del job.samples[::2]
         self._looked = now
         self._pause = min(max(_TICK, _LEISURE * (time.thread_time() - spent)), _LONGEST_TICK)
 
     def _decide(self, now: float) -> None:
         line = [job.line for job in self._jobs.values() if job.line is not None]
         running = [
-            Running(job.number, job.task.weight, job.since, job.held, job.most, job.attempts > 1)
+            Running(job.number, job.weight, job.since, job.held, job.most, job.attempts > 1)
             for job in self._jobs.values()
             if job.line is None
         ]
@@ -280,47 +243,17 @@ class Broker:
             job.line = waiting
             if waiting.why != job.told:
                 job.told = waiting.why
-                self._decisions.note(
-                    "waits",
-                    job=job.number,
-                    source=job.task.source,
-                    kind=job.task.kind,
-                    predicted=waiting.weight.bytes,
-                    why=waiting.why,
-                    room=answer.room,
-                )
+                self._decisions.waits(job, waiting, answer.room)
         if now - self._noted >= 1.0:
             self._noted = now
-            self._note_budget(running, answer)
+            self._decisions.budget(self._budget, running, answer)
 
-    def _start(self, job: _Job, now: float) -> None:
+    def _start(self, job: Job, now: float) -> None:
         job.kills = self._kills()
         if not self._say(job, _GO):
             return
-        self._decisions.note(
-            "started",
-            job=job.number,
-            source=job.task.source,
-            kind=job.task.kind,
-            predicted=job.task.weight.bytes,
-            origin=job.task.weight.origin,
-            waited=round(now - job.since, 3),
-            attempt=job.attempts + 1,
-        )
+        self._decisions.started(job, now - job.since)
         job.waited += now - job.since
         self.waited[job.who.output] = job.waited
         job.line, job.since = None, now
         job.attempts += 1
-
-    def _note_budget(self, running: Sequence[Running], answer: Admission) -> None:
-        self._decisions.note(
-            "budget",
-            free=self._budget.free,
-            reserve=self._budget.reserve,
-            held=sum(one.held for one in running),
-            promised=sum(max(one.weight.bytes, one.held) for one in running),
-            running=len(running) + len(answer.numbers),
-            waiting=len(answer.waiting),
-            why=answer.reason,
-            pressed=self._budget.pressed_since is not None,
-        )

@@ -48,6 +48,13 @@ def _field(text: str | None) -> int | None:
     return None
 
 
+def takes_all(root: Path = Path("/")) -> str | None:
+    """The file that has the kernel kill all of a cgroup when it kills one process in it (``memory.oom.group``, version
+    2): of this process's cgroup or one above. None where there is no such file, or it says 0."""
+    named = ((f"{level.shown}/memory.oom.group", level.read("memory.oom.group")) for level in levels("memory", root))
+    return next((name for name, text in named if text == "1"), None)
+
+
 def rise(before: Kills, after: Kills) -> Rise:
     """What changed from ``before`` to ``after``."""
     earlier = dict(before.cgroups)

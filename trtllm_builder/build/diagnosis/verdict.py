@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -23,6 +24,8 @@ def weigh(found: Sequence[Cause], evidence: Evidence | None) -> Diagnosis | None
     else:
         causes = [_with_evidence(cause, evidence) if cause.id == KILLED else cause for cause in causes]
         causes = _beyond_the_log(causes, evidence)
+        if evidence.alone:
+            causes = [_too_large(evidence, causes), *(one for one in causes if one.id not in (KILLED, OUT_OF_MEMORY))]
     if not causes:
         return None
     first, *others = causes
@@ -45,15 +48,37 @@ def _without_evidence(cause: Cause) -> Cause:
     )
 
 
+def _bound(evidence: Evidence) -> str:
+    limit = evidence.limit
+    bound = format_size(evidence.most_memory)
+    return bound + (f" ({limit.source})" if limit and limit.limit <= evidence.total else " (all of this machine)")
+
+
+def _too_large(evidence: Evidence, causes: Sequence[Cause]) -> Cause:
+    """One compiler does not fit by itself: fewer jobs change nothing."""
+    one = evidence.alone[0]
+    seen = next((cause for cause in causes if cause.id in (KILLED, OUT_OF_MEMORY)), None)
+    more = f" (and {len(evidence.alone) - 1} others)" if len(evidence.alone) > 1 else ""
+    wanted = math.ceil(1.5 * max(evidence.most_memory, one.peak) / 2**30)
+    return Cause(
+        OUT_OF_MEMORY,
+        Rank.CAUSE,
+        f"The compiler of {one.name}{more} was killed for lack of memory twice, the second time with nothing beside it:"
+        f" it held {format_size(one.peak)} when it was killed, the build may have {_bound(evidence)}, and "
+        f"{one.counter} rose.",
+        f"take a machine, or a container, that gives the build {wanted} GiB, or add swap; fewer architectures "
+        "(cuda.architectures) or --threads 1 for nvcc take less; then go on with the same command",
+        seen.lines if seen else (),
+        one.name,
+    )
+
+
 def _with_evidence(cause: Cause, evidence: Evidence) -> Cause:
     if evidence.killed:
-        limit = evidence.limit
-        bound = f"{format_size(evidence.most_memory)}"
-        bound += f" ({limit.source})" if limit and limit.limit <= evidence.total else " (all of this machine)"
         return replace(
             cause,
             id=OUT_OF_MEMORY,
-            sentence=f"{_who(cause)} was killed for lack of memory: the build may have {bound}, and "
+            sentence=f"{_who(cause)} was killed for lack of memory: the build may have {_bound(evidence)}, and "
             f"{evidence.killed_source} rose by {evidence.killed}.",
             remedy=_fitting(evidence),
         )
@@ -97,7 +122,7 @@ def _beyond_the_log(causes: list[Cause], evidence: Evidence) -> list[Cause]:
     """Add what the log is silent about: a killed leader prints nothing, and a full disk can swallow the message."""
     certain = bool(causes) and causes[0].rank >= Rank.PLAIN and causes[0].id != TOOL_ENDED
     known = {cause.id for cause in causes}
-    if evidence.killed and OUT_OF_MEMORY not in known and evidence.returncode != 0:
+    if (evidence.killed or 0) > evidence.mended and OUT_OF_MEMORY not in known and evidence.returncode != 0:
         silent = _with_evidence(Cause(KILLED, Rank.CAUSE, "", "", ()), evidence)
         causes = [*causes, silent] if certain else [silent, *causes]
     elif evidence.returncode in (-9, 137) and not known & {KILLED, OUT_OF_MEMORY} and not certain:

@@ -1,0 +1,48 @@
+"""What compilers of a profile took in earlier builds, kept for the user beside the builds themselves (history.py)."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from trtllm_builder.gate.learned import Learned, from_json
+from trtllm_builder.plan.history import history_path
+
+
+def peaks_path(profile: str, environ: Mapping[str, str]) -> Path:
+    """Where the user's are."""
+    return history_path(profile, environ).with_suffix(".peaks.json")
+
+
+def read_peaks(path: Path) -> tuple[Learned, str]:
+    """What the document of schemas/learned.json says, and what is wrong with it ("" for nothing). One that is not there
+    says nothing."""
+    try:
+        return from_json(path.read_text("utf-8", errors="replace"))
+    except FileNotFoundError:
+        return Learned(), ""
+    except OSError as error:
+        return Learned(), f"The learned peaks cannot be read ({error.strerror}); they are not used."
+
+
+def add_peaks(path: Path, learned: Learned) -> None:
+    """Add to the document, whole or not at all, while others do the same. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        document = read_peaks(path)[0].merge(learned).to_json()
+        handle, fresh = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                json.dump(document, stream, indent=0)
+            Path(fresh).replace(path)
+        except BaseException:
+            Path(fresh).unlink(missing_ok=True)
+            raise
+    finally:
+        os.close(directory)
