@@ -37,7 +37,11 @@ def as_left(recorded: Json, edits: Mapping[str, str]) -> dict[str, str]:
     facts = {
         "files edited by hand": dict(edits),
         "the wheel": _mark(Path(recorded["wheel"])),
-        "the record": _mark(Path(recorded["record"])),
+        **{
+            f"the {name}": _mark(Path(recorded[name]))
+            for name in ("record", "provenance", "bundle")
+            if recorded.get(name)
+        },
     }
     return {name: digest(value)[:16] for name, value in facts.items()}
 

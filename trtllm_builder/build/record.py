@@ -134,7 +134,6 @@ def _build(run: Run, wheel: str, byproducts: list[Byproduct]) -> Build:
         asked={
             "profile": lock.name,
             "values": lock.profile,
-            "overrides": list(request.asked.overrides),
             "source": {"url": plan.source.url, "ref": plan.source.ref, "commit": plan.source.commit,
                        "directory": plan.source.directory is not None},
         },

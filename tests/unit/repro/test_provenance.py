@@ -19,7 +19,6 @@ BUILD = Build(
     asked={
         "profile": "p",
         "values": {"build": {"environment": {"HF_TOKEN": "hf_abc", "A": "b"}}},
-        "overrides": ["source.url=https://me:secret@host/x.git"],
         "source": {"url": "https://me:secret@host/x.git", "ref": "main", "commit": "c" * 40, "directory": False},
     },
     decided={
