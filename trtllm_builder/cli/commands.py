@@ -17,6 +17,7 @@ SETTINGS: dict[str, Any] = {
     "context_settings": {"help_option_names": ["-h", "--help"]},
 }
 COMMANDS = {
+    "canary": ("canary:canary", "build our own small upstream: what this machine can do, in a minute"),
     "plan": ("plan:plan", "what would be built, how and why; builds nothing"),
     "releases": ("releases:releases", "which upstream releases this machine can build and run"),
     "profiles": ("profiles:app", "list, show and check profiles"),
@@ -37,6 +38,7 @@ COMMANDS = {
     "compare": ("compare:compare", "what differs between two wheels, and where from"),
     "probe": ("probe:probe", "what a checkout of upstream offers, or what changed"),
     "patches": ("patches:app", "patch sets against a checkout, and its ways to MPI"),
+    "matrix": ("matrix:matrix", "nightly builds of several profiles as workflow files for GitHub and GitLab"),
     "nightly": ("nightly:nightly", "one profile's part of a night: lock, build, verify, report"),
     "summary": ("summary:summary", "what nights built, as Markdown for a CI's page"),
     "history": ("history:app", "how each profile fared over the last nights"),
