@@ -12,7 +12,7 @@ from trtllm_builder import canary
 from trtllm_builder.build.workspace import Workspace
 from trtllm_builder.plan.model import Setting
 from trtllm_builder.plan.request import Request
-from trtllm_builder.profile.names import CANARY_URL
+from trtllm_builder.profile.names import canary_size
 from trtllm_builder.source.archives import archive_name
 from trtllm_builder.source.dependencies import Held, Wanted, obtain_dependencies
 from trtllm_builder.source.directory import obtain_directory
@@ -67,8 +67,9 @@ def obtain_source(
             exclude=(str(workspace.root),), log=log, existing=existing,
         )  # fmt: skip
     url, commit, mirrors = request.url, source.commit, mirrors_of(request)
-    if url == CANARY_URL:
-        url, commit, mirrors = canary.URL, canary.serve(workspace.canary), (canary_stand_in(workspace),)
+    if (size := canary_size(url)) is not None:
+        commit, mirrors = canary.serve(workspace.canary, size), (canary_stand_in(workspace),)
+        url = canary.url(size)
     want = SourceWant(
         url=url, ref=source.ref, commit=commit, mirrors=mirrors, lfs=source.lfs, submodules=source.submodules
     )
@@ -92,7 +93,7 @@ def obtain_downloads(
     wanted = [one for one in needed if one.kind == "git"]
     archives = tuple(one.url for one in needed if one.kind == "archive")
     if not offline and any(one.url.startswith(canary.BASE) for one in wanted):
-        if request.url != CANARY_URL or request.directory is not None:
+        if canary_size(request.url) is None or request.directory is not None:
             canary.serve(workspace.canary)
         mirrors = (canary_stand_in(workspace), *mirrors)
     end = time.monotonic() + _DEADLINE

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from trtllm_builder.canary.generated import kernel_files
 from trtllm_builder.errors import SourceError
 from trtllm_builder.process import run
 
@@ -18,7 +19,6 @@ PARTS = Path(__file__).resolve().parent / "parts"
 BRANCH = "canary"
 BASE = "https://canary.invalid/"
 """Where the canary and its parts say that they come from. Nobody answers there: :func:`serve` stands in for it."""
-URL = f"{BASE}canary.git"
 
 # Names that git would read for itself if our own repository, or a package builder, met them inside it.
 _RENAMED = {"gitignore": ".gitignore", "gitmodules": ".gitmodules", "gitattributes": ".gitattributes"}
@@ -29,7 +29,17 @@ _WHO = "trtllm-builder"
 _MAIL = "canary@trtllm-builder.invalid"
 
 
-def serve(directory: Path) -> str:
+def url(size: int = 0) -> str:
+    """Where the canary with ``size`` generated kernel files says that it comes from."""
+    return f"{BASE}canary{f'-{size}' if size else ''}.git"
+
+
+def builtin(address: str) -> str:
+    """What a profile calls one of our own URLs; any other as it is."""
+    return f"builtin:{address.removeprefix(BASE).removesuffix('.git')}" if address.startswith(BASE) else address
+
+
+def serve(directory: Path, size: int = 0) -> str:
     """Makes ``directory`` a stand-in for BASE: the canary and its parts as repositories; returns the canary's commit.
 
     What was there is replaced. Raises SourceError as ``materialise`` does.
@@ -44,7 +54,7 @@ def serve(directory: Path) -> str:
             _git(part, "tag", _TAG)
     except OSError as error:
         raise SourceError(f"The canary could not be written to {directory}: {error.strerror}.") from error
-    return materialise(directory / "canary.git")
+    return materialise(directory / url(size).removeprefix(BASE), size)
 
 
 def git_config(directory: Path) -> str:
@@ -52,20 +62,20 @@ def git_config(directory: Path) -> str:
     return f'[url "{directory.as_uri()}/"]\n\tinsteadOf = {BASE}\n'
 
 
-def materialise(destination: Path) -> str:
+def materialise(destination: Path, size: int = 0) -> str:
     """Write the canary as a git repository with one commit on the branch ``canary``; returns the commit id.
 
     Its submodule is filled and its file in LFS has its content, as after a clone that left nothing out.
 
-    The id depends on the tree alone: not on the machine, the user's git configuration, the umask or the time. A
-    ``destination`` that already holds this commit is left as it is. Raises SourceError when it holds anything else,
-    or when git is missing or fails.
+    ``size`` kernel files are generated into it. The id depends on the tree alone: not on the machine, the user's git
+    configuration, the umask or the time. A ``destination`` that already holds this commit is left as it is. Raises
+    SourceError when it holds anything else, or when git is missing or fails.
     """
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{destination.name}-", dir=destination.parent) as scratch:
             fresh = Path(scratch) / "canary"
-            write_tree(fresh)
+            write_tree(fresh, size)
             for path, part in _submodules().items():
                 _commit(fresh / path, f"The canary's {part}")
             commit = _commit(fresh, "The canary", lfs_files())
@@ -133,13 +143,17 @@ def lfs_files() -> tuple[str, ...]:
     return tuple(line.split()[0] for line in text.splitlines() if "filter=lfs" in line)
 
 
-def write_tree(target: Path) -> None:
+def write_tree(target: Path, size: int = 0) -> None:
     """The files alone, submodule and LFS content included, for reading them where there is no git."""
     for relative in _files(TREE):
         copy = target / relative.with_name(_RENAMED.get(relative.name, relative.name))
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(TREE / relative, copy)
         copy.chmod(0o755 if relative.as_posix() in _EXECUTABLE else 0o644)
+    for name, text in kernel_files(size).items():
+        (target / name).parent.mkdir(exist_ok=True)
+        (target / name).write_text(text)
+        (target / name).chmod(0o644)
     for path, part in _submodules().items():
         shutil.copytree(PARTS / part, target / path, ignore=shutil.ignore_patterns("__pycache__"))
         _open_modes(target / path)

@@ -38,7 +38,6 @@ COMMANDS = {
     "compare": ("compare:compare", "what differs between two wheels, and where from"),
     "probe": ("probe:probe", "what a checkout of upstream offers, or what changed"),
     "patches": ("patches:app", "patch sets against a checkout, and its ways to MPI"),
-    "matrix": ("matrix:matrix", "nightly builds of several profiles as workflow files for GitHub and GitLab"),
     "nightly": ("nightly:nightly", "one profile's part of a night: lock, build, verify, report"),
     "summary": ("summary:summary", "what nights built, as Markdown for a CI's page"),
     "history": ("history:app", "how each profile fared over the last nights"),

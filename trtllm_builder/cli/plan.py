@@ -57,10 +57,10 @@ def show_plan(request: Request, format: str, *, check: bool = False) -> None:
     from trtllm_builder.plan.make import make_plan
     from trtllm_builder.plan.script import render_script
     from trtllm_builder.plan.show import text_lines
-    from trtllm_builder.profile.names import CANARY_URL
+    from trtllm_builder.profile.names import canary_size
 
     checkout = request.directory
-    if format == "sh" and checkout is None and request.url != CANARY_URL:
+    if format == "sh" and checkout is None and canary_size(request.url) is None:
         raise UsageError(
             "a script needs a checkout, whose patches it embeds",
             remedy="give one with --source DIR (after a build, the workspace's 'source' directory is one)",

@@ -14,7 +14,6 @@ from trtllm_builder.plan.origins import origin
 from trtllm_builder.profile.cache import RemoteCache
 from trtllm_builder.profile.model import Profile
 from trtllm_builder.repro.seeds import MAP
-from trtllm_builder.repro.seeds import MAP
 
 UNTRUSTED = "ccache-untrusted"
 # Milliseconds. A server that hangs costs a compilation so much and no more (the names of ccache 4.10, which all know).

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from trtllm_builder.plan.history import Measured, architectures_of, read_history
 from trtllm_builder.plan.model import Estimate
 from trtllm_builder.plan.request import Request
-from trtllm_builder.profile.names import CANARY_URL
+from trtllm_builder.profile.names import canary_size
 from trtllm_builder.upstream.catalogue import Row
 
 _CANARY_DISK = Estimate(
@@ -24,7 +24,7 @@ def disk_estimate(request: Request, row: Row | None) -> Estimate:
     if built:
         sizes = [one.workspace for one in built]
         return Estimate(min(sizes), max(sizes), f"the workspace alone, {_told(built)}")
-    if request.directory is None and request.url == CANARY_URL:
+    if request.directory is None and canary_size(request.url) is not None:
         return _CANARY_DISK
     return Estimate(row.disk.low, row.disk.high, row.disk.source) if row else _UNKNOWN
 
@@ -35,8 +35,10 @@ def time_estimate(request: Request, row: Row | None) -> Estimate:
     if whole:
         taken = [one.seconds or 0.0 for one in whole]
         return Estimate(int(min(taken)), math.ceil(max(taken)), f"to the end of compiling, {_told(whole)}")
-    if request.directory is None and request.url == CANARY_URL:
-        return _CANARY_TIME
+    if request.directory is None and (size := canary_size(request.url)) is not None:
+        return (
+            _CANARY_TIME if not size else Estimate(5, 90 + 4 * size, f"{size} files of 2 s, and what the canary takes")
+        )
     return Estimate(row.time.low, row.time.high, row.time.source) if row else _UNKNOWN
 
 

@@ -13,7 +13,6 @@ from trtllm_builder import canary
 from trtllm_builder.errors import ProfileError, UsageError, Where
 from trtllm_builder.profile.load import LoadedProfile
 from trtllm_builder.profile.model import Profile, ProfileFile
-from trtllm_builder.profile.names import CANARY_URL
 from trtllm_builder.repro.lock import Lock, profile_differences
 
 # Where things are, where they come from and how fast they are made: none of it changes a byte of what is made, and
@@ -84,4 +83,4 @@ def _source(lock: Lock) -> tuple[str, str | None]:
     found = lock.of("source")
     commit = found[0].digest.get("gitCommit") if found else None
     url = found[0].uri.removeprefix("git+").rpartition("@")[0] if found else ""
-    return CANARY_URL if url == canary.URL else url, commit
+    return canary.builtin(url), commit

@@ -21,7 +21,7 @@ from trtllm_builder.plan.resolve import resolve
 from trtllm_builder.plan.survey import Survey, take_survey
 from trtllm_builder.process import apart
 from trtllm_builder.profile.model import Profile
-from trtllm_builder.profile.names import CANARY_URL
+from trtllm_builder.profile.names import canary_size
 from trtllm_builder.text import nearest
 from trtllm_builder.upstream.catalogue import Row, refuse_older, row_for
 from trtllm_builder.upstream.model import Probe
@@ -47,14 +47,15 @@ def make_plan(request: Request) -> tuple[Plan, Material]:
     check_set_names(request.loaded.profile, request.environ)
     if request.directory is not None:
         return plan_checkout(request, request.directory)
-    if request.url == CANARY_URL:
+    size = canary_size(request.url)
+    if size is not None:
         with tempfile.TemporaryDirectory(prefix="canary-") as directory:
             tree, commit = Path(directory) / "canary", None
             # Without git there is a plan too: it is what says that git is missing, beside all else that is.
             if shutil.which("git"):
-                commit = canary.materialise(tree)
+                commit = canary.materialise(tree, size)
             else:
-                canary.write_tree(tree)
+                canary.write_tree(tree, size)
             return plan_checkout(request, tree, commit=commit)
     if refusal := refuse_older(request.loaded.profile.source.ref):
         raise refusal
@@ -101,7 +102,7 @@ def _row(request: Request) -> Row | None:
     """The catalogue's row. For a URL with a ref that it does not know, main's: whether there is such a ref, and what
     it holds, is for the server to say, so that the build may begin."""
     row = row_for(request.loaded.profile.source.ref)
-    if row is None and request.directory is None and request.url != CANARY_URL:
+    if row is None and request.directory is None and canary_size(request.url) is None:
         return row_for("main")
     return row
 

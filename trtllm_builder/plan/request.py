@@ -13,7 +13,7 @@ from trtllm_builder.errors import UsageError
 from trtllm_builder.plan.locking import from_lock, held_to
 from trtllm_builder.plan.paths import expand_home
 from trtllm_builder.profile.load import LoadedProfile, load_profile, search_path
-from trtllm_builder.profile.names import CANARY_URL, parse_source_url
+from trtllm_builder.profile.names import canary_size, parse_source_url
 from trtllm_builder.profile.search import is_path
 from trtllm_builder.repro.lock import Lock, read_lock
 from trtllm_builder.text import redact
@@ -43,7 +43,9 @@ class Asked:
     @property
     def directory(self) -> Path | None:
         """The source directory, when that is what ``source`` names."""
-        if self.source is None or "://" in self.source or self.source == CANARY_URL or _SSH.match(self.source):
+        if self.source is None or "://" in self.source or _SSH.match(self.source):
+            return None
+        if canary_size(self.source) is not None:
             return None
         return Path(self.source).expanduser().absolute()
 

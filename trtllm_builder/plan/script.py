@@ -14,6 +14,7 @@ from trtllm_builder.patching.results import PatchPlan
 from trtllm_builder.patching.version_label import labelled_changes
 from trtllm_builder.plan import cmake_file
 from trtllm_builder.plan.model import Plan
+from trtllm_builder.profile.names import canary_size
 from trtllm_builder.repro.seeds import SEEDS
 from trtllm_builder.text import clean, redact
 from trtllm_builder.upstream.fetch_content import read_declarations
@@ -87,7 +88,7 @@ _REMEDY = (
     "{profile}' once, which installs the tools; then make this script again"
 )
 _IMPORTS = "import pathlib, sys; from trtllm_builder import canary; place = pathlib.Path(sys.argv[1]); "
-_CANARY = f"{_IMPORTS}canary.materialise(place)"
+_CANARY = f"{_IMPORTS}canary.materialise(place, int(sys.argv[2]))"
 # What the canary downloads is on no server.
 _SERVE = (
     f"{_IMPORTS}canary.serve(place / 'canary'); (place / 'gitconfig').write_text(canary.git_config(place / 'canary'))"
@@ -117,7 +118,7 @@ def render_script(plan: Plan, patches: PatchPlan, checkout: Path | None) -> str:
         redacted=(settings, argv) != (words, _argv(plan)),
         root=root,
         source=f"{root}/source",
-        obtain=_obtain(f"{root}/source", checkout),
+        obtain=_obtain(plan.source.url, f"{root}/source", checkout),
         serve=_serve(root, checkout),
         needed=_needed(plan, world),
         remedy=_REMEDY.format(profile=_one_line(plan.profile)),
@@ -148,10 +149,13 @@ def _one_line(text: object) -> str:
     return " ".join(redact(clean(str(text))).split())
 
 
-def _obtain(source: str, checkout: Path | None) -> list[list[str]]:
+def _obtain(url: str, source: str, checkout: Path | None) -> list[list[str]]:
     """Commands that put the source where it is built; none when it is there."""
     if checkout is None:
-        return [["mkdir", "-p", str(Path(source).parent)], [sys.executable, "-c", _CANARY, source]]
+        return [
+            ["mkdir", "-p", str(Path(source).parent)],
+            [sys.executable, "-c", _CANARY, source, str(canary_size(url) or 0)],
+        ]
     if str(checkout) == source:
         return []
     return [["mkdir", "-p", source], ["cp", "-a", f"{checkout}/.", f"{source}/"]]

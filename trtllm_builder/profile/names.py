@@ -11,6 +11,7 @@ from trtllm_builder.profile.marks import shown
 from trtllm_builder.profile.scalars import text_type
 
 CANARY_URL = "builtin:canary"
+_CANARY = re.compile(r"builtin:canary(?:-([1-9][0-9]{0,3}))?\Z", re.ASCII)
 
 _REF_BAD = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|\Z)")
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
@@ -81,9 +82,15 @@ def parse_url(text: str) -> str:
 
 
 def parse_source_url(text: str) -> str:
-    if text.startswith("builtin:") and text != CANARY_URL:
-        raise ValueError(f"the only built-in source is `{CANARY_URL}`, not {shown(text)}")
-    return text if text == CANARY_URL else parse_url(text)
+    if text.startswith("builtin:") and canary_size(text) is None:
+        raise ValueError(f"the only built-in sources are `{CANARY_URL}` and `{CANARY_URL}-N`, not {shown(text)}")
+    return parse_url(text) if canary_size(text) is None else text
+
+
+def canary_size(url: str) -> int | None:
+    """How many kernel files are generated into the built-in canary: ``builtin:canary-40``; None for another URL."""
+    match = _CANARY.match(url)
+    return int(match[1] or 0) if match else None
 
 
 def parse_set_name(text: str) -> str:

@@ -98,7 +98,7 @@ def new_upstream(
         (base / "gitconfig").write_text(canary.git_config(canary_repository.parent))
         environment |= {"GIT_CONFIG_GLOBAL": str(base / "gitconfig"), "GIT_ALLOW_PROTOCOL": "file"}
         upstream = Upstream(base / "TensorRT-LLM", canary_python, environment)
-        clone = ["git", "clone", "--quiet", "--recurse-submodules", canary.URL, str(upstream.checkout)]
+        clone = ["git", "clone", "--quiet", "--recurse-submodules", canary.url(), str(upstream.checkout)]
         done = run(clone, env=environment)
         assert done.ok, done.stderr
         for name in canary.lfs_files():
