@@ -42,7 +42,10 @@ def publish(
     from trtllm_builder.errors import Interrupted
     from trtllm_builder.index.published import is_url
     from trtllm_builder.publish.rules import Allowed, judge
+    from trtllm_builder.publish.upload import require_plain
 
+    if is_url(index):
+        require_plain(index)
     allowed = Allowed(allow_unimported, allow_unverified)
     try:
         with interruptible():

@@ -15,6 +15,7 @@ from urllib.request import Request, urlopen
 
 from trtllm_builder.errors import PublishError, UsageError
 from trtllm_builder.index.model import is_safe_name
+from trtllm_builder.text import redact
 
 _ANSWER_WITHIN = 20.0  # seconds
 _LIMIT = 1 << 20  # bytes of an answer
@@ -53,7 +54,7 @@ def find_by_lock(location: str | Path, digest: str) -> Published | None:
         return _published(json.loads(answer), base)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise PublishError(
-            f"{base}/{path} is not what an index of ours says of a lock",
+            f"{redact(base)}/{path} is not what an index of ours says of a lock",
             remedy="see what that server answers, or leave the index out",
         ) from error
 
@@ -78,7 +79,9 @@ def _look(path: Path) -> bytes | None:
 
 def _ask(url: str) -> bytes | None:
     if not url.lower().startswith(("http://", "https://")):
-        raise UsageError(f"{url} is no URL that an index has", remedy="name a directory, or an http or https URL")
+        raise UsageError(
+            f"{redact(url)} is no URL that an index has", remedy="name a directory, or an http or https URL"
+        )
     try:
         with urlopen(Request(url, headers={"Accept": "application/json"}), timeout=_ANSWER_WITHIN) as reply:  # noqa: S310
             body: bytes = reply.read(_LIMIT)
@@ -92,4 +95,4 @@ def _ask(url: str) -> bytes | None:
 
 
 def _silent(url: str, why: str) -> PublishError:
-    return PublishError(f"{url} could not be asked: {why}", remedy="check the network, or leave the index out")
+    return PublishError(redact(f"{url} could not be asked: {why}"), remedy="check the network, or leave the index out")

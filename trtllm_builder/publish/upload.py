@@ -49,7 +49,7 @@ def upload(
     Raises PublishError when the server has one of the names with other bytes, refuses, or does not answer (what went
     before stays uploaded); UsageError for a URL that cannot be meant; HostError without twine.
     """
-    _require_plain(url)
+    require_plain(url)
     repository = _repository(url, environ)
     try:
         return [(one, _upload(repository, one, url, sleep)) for one in candidates]
@@ -57,8 +57,13 @@ def upload(
         repository.close()
 
 
-def _require_plain(url: str) -> None:
-    if not url.lower().startswith(("http://", "https://")) or not urlsplit(url).hostname:
+def require_plain(url: str) -> None:
+    """Raises UsageError for a URL that cannot be meant, or that carries a password."""
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        host = None
+    if not url.lower().startswith(("http://", "https://")) or not host:
         raise UsageError(
             f"{redact(url)} is no address to upload to", remedy="name a directory, or an http or https URL"
         )
