@@ -22,6 +22,8 @@ COMMANDS = {
     "releases": ("releases:releases", "which upstream releases this machine can build and run"),
     "profiles": ("profiles:app", "list, show and check profiles"),
     "fetch": ("fetch:fetch", "obtain what a build would download, also as one file for offline use"),
+    "lock": ("lock:lock", "every input of a wheel by hash, for a build with --locked"),
+    "rebuild": ("rebuild:rebuild", "build again from a lock, and compare byte for byte"),
     "doctor": ("doctor:doctor", "what will not work on this machine, and what to do"),
     "runs": ("runs:runs", "all builds, the newest first"),
     "status": ("status:status", "what a build does now and how far it is"),
