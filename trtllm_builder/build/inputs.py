@@ -14,7 +14,7 @@ from trtllm_builder.build.journal import Json
 from trtllm_builder.build.locked import check, check_inputs, lock_of
 from trtllm_builder.build.machine_inputs import host_inputs, host_stamp, image_inputs, tool_inputs
 from trtllm_builder.build.requirements import Requirement, install, listed, resolve
-from trtllm_builder.build.run import Run
+from trtllm_builder.build.run import Run, named_digests
 from trtllm_builder.repro.codec import CODEC
 from trtllm_builder.repro.inputs import Input, sorted_inputs
 from trtllm_builder.repro.lock import Lock, build_tag, parse_lock
@@ -54,12 +54,22 @@ def inputs_lost(run: Run, result: Json) -> str:
 def do_inputs(run: Run) -> Json:
     """The lock of this run. Raises ProfileError for what differs from the lock that it is held to."""
     locked = run.material.request.locked
-    requirements = resolve(run) if locked is None else tuple(map(Requirement.from_input, locked.of("requirement")))
-    found = lock_of(run.material.request, _found(run, requirements), run.results["fetch"]["epoch"])
+    wanted = _requirements(run) if locked is None else locked.of("requirement")
+    found = lock_of(run.material.request, _found(run, wanted), run.results["fetch"]["epoch"])
     if locked is not None:
         check(locked, found)
         found = locked
     return {"lock": {"sha256": found.digest, "locked": locked is not None}, "document": found.to_json()}
+
+
+def _requirements(run: Run) -> tuple[Input, ...]:
+    """What pip would take; as long as the lists are the same, what it said the first time in this workspace."""
+    before = run.journal.last_end("inputs")
+    if before is not None:
+        same, now = before["inputs"], named_digests(run, inputs_inputs(run))
+        if all(same.get(name) == now[name] for name in ("the list of requirements", "the tools")):
+            return parse_lock(before["result"]["document"], run.workspace.journal_file).of("requirement")
+    return tuple(one.to_input() for one in resolve(run))
 
 
 def inputs_told(result: Json) -> str:
@@ -69,8 +79,9 @@ def inputs_told(result: Json) -> str:
 
 def use_inputs(run: Run) -> None:
     """What the result of the stage decides for those that follow."""
-    lock = run_lock(run)
-    run.build_tag = build_tag(lock.epoch, lock.digest) if run.results["inputs"]["lock"]["locked"] else ""
+    lock, asked = run_lock(run), run.material.request.asked
+    held = build_tag(lock.epoch, lock.digest) if run.results["inputs"]["lock"]["locked"] else ""
+    run.build_tag = held if asked.build_tag is None else asked.build_tag
 
 
 def check_early(run: Run, *, tools: bool) -> None:
@@ -97,13 +108,13 @@ def install_requirements(run: Run) -> None:
     install(run, tuple(map(Requirement.from_input, run_lock(run).of("requirement"))))
 
 
-def _found(run: Run, requirements: Iterable[Requirement]) -> tuple[Input, ...]:
+def _found(run: Run, requirements: Iterable[Input]) -> tuple[Input, ...]:
     return sorted_inputs(
         [
             *our_inputs(),
             *source_inputs(run.results["fetch"]),
             *(Input("patch", one["name"], "", sha256(one["digest"])) for one in run.results["patch"]["sets"]),
-            *(one.to_input() for one in requirements),
+            *requirements,
             *tool_inputs(run),
             *host_inputs(run.environment, Path(run.plan.python.value), run.plan.python_version),
             *image_inputs(run.material.request.environ),

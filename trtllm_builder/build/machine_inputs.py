@@ -12,12 +12,15 @@ from trtllm_builder.build.run import Run
 from trtllm_builder.process import run as run_process
 from trtllm_builder.repro.inputs import Input, Kind
 from trtllm_builder.repro.wheel_writer import sha256_of
+from trtllm_builder.source.digest import tree_digest
 
 # Of the toolkit: what translates, and what is linked in.
 _TOOLKIT = (
     "bin/nvcc", "nvvm/bin/cicc", "bin/cudafe++", "bin/ptxas", "bin/fatbinary", "bin/nvlink", "bin/nvcc.profile",
     "nvvm/libdevice/libdevice.10.bc", "lib64/libcudart_static.a", "lib64/libcudadevrt.a",
 )  # fmt: skip
+# The last two stand for themselves; what a cache hands out is what the compilers made, and a listing changes nothing.
+_NO_INPUTS = ("ccache", "cuobjdump", "nvcc", "tensorrt")
 # What g++ starts, and what it links.
 _PROGRAMS = ("cc1", "cc1plus", "as", "ld", "collect2")
 _FILES = ("libstdc++.so", "libgcc.a", "libc.so.6", "crti.o")
@@ -34,12 +37,16 @@ def tool_inputs(run: Run) -> Iterator[Input]:
     paths: Mapping[str, str] = run.results["tools"]["paths"]
     versions = {tool.name: tool.version for tool in run.plan.tools}
     for name, path in sorted(paths.items()):
-        if name not in ("nvcc", "tensorrt"):
+        if name not in _NO_INPUTS:
             yield _file("tool", name, Path(path), versions.get(name, ""))
     root = Path(paths["nvcc"]).parent.parent
     for name in _TOOLKIT:
         if (root / name).is_file():
             yield _file("toolkit", name.rpartition("/")[2], root / name, run.results["tools"]["toolkit"])
+    headers = (root / "include").resolve()
+    if headers.is_dir():
+        digest = tree_digest(headers).removeprefix("sha256:")
+        yield Input("toolkit", "include", "", {"sha256": digest}, version=run.results["tools"]["toolkit"])
     tensorrt = run.material.survey.tensorrt.tensorrt
     if tensorrt is not None:
         yield _file("tensorrt", "libnvinfer", tensorrt.library / "libnvinfer.so", tensorrt.version)
@@ -48,6 +55,10 @@ def tool_inputs(run: Run) -> Iterator[Input]:
 def host_inputs(environ: Mapping[str, str], python: Path, version: str) -> Iterator[Input]:
     """gcc and what it starts and links, and the interpreter that the wheel is for. Raises OSError."""
     yield _file("python", "python", python, version)
+    # Where the interpreter is a small program, this is it.
+    for library in sorted(python.resolve().parent.parent.glob("lib/libpython3*.so*")):
+        if library.is_file() and not library.is_symlink():
+            yield _file("python", library.name, library, "")
     program = _gcc(environ)
     if program is None:
         return

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trtllm_builder.build import compile as compiling
-from trtllm_builder.build import finish, inputs, prepare, toolchain
+from trtllm_builder.build import finish, inputs, prepare, reuse, toolchain
 from trtllm_builder.build import record as recording
 from trtllm_builder.build.bundle_use import with_bundle
 from trtllm_builder.build.events import Recorder
@@ -199,18 +199,46 @@ def _refuse_another_python(before: Json | None, plan: Plan, rebuild: bool) -> No
         )
 
 
+def obtain_inputs(run: Run) -> None:
+    """The stages before anything is compiled."""
+    carry_out(_TOOLS, run)
+    _obtain_rest(run)
+
+
 def _carry_out_all(run: Run) -> None:
     inputs.check_early(run, tools=False)
     carry_out(_TOOLS, run)
     inputs.check_early(run, tools=True)
+    # With a lock it is known before anything is fetched what the wheel would be.
+    if run.material.request.locked is not None and _reused(run, run.material.request.locked.digest):
+        return
+    _obtain_rest(run)
+    if run.material.request.locked is None and _reused(run, run.results["inputs"]["lock"]["sha256"]):
+        return
+    for stage in _LAST:
+        carry_out(stage, run)
+    if run.redo:
+        reuse.keep(run)
+
+
+def _obtain_rest(run: Run) -> None:
     carry_out(_FETCH, run)
     _say_changes(run, run.plan)
     note_world(run)
     carry_out(_PATCH, run)
+    redo = run.redo
     carry_out(_INPUTS, run)
+    # What is compiled depends on some of them, and says so itself.
+    run.redo = redo
     inputs.use_inputs(run)
-    for stage in _LAST:
-        carry_out(stage, run)
+
+
+def _reused(run: Run, lock: str) -> bool:
+    """Whether a wheel that was built before from that lock stands in the place of this build's."""
+    if not reuse.is_wanted(run):
+        return False
+    found = reuse.look(run, lock)
+    return found is not None and reuse.take(run, found)
 
 
 def _say_changes(run: Run, before: Plan) -> None:

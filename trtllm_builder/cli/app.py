@@ -47,13 +47,23 @@ def root(
         list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one value of the profile.")
     ] = None,
     jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Compilers at once.")] = None,
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Begin from a clean source and build directory.")] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Begin from a clean source and build directory; reuse no wheel.")
+    ] = False,
     detach: Annotated[
         bool, typer.Option("--detach", help="Go on without this terminal once the run has begun; see attach.")
     ] = False,
     bundle: Annotated[
         Path | None,
         typer.Option("--from-bundle", metavar="FILE", help="Build without a network, from what fetch --bundle wrote."),
+    ] = None,
+    locked: Annotated[
+        Path | None,
+        typer.Option("--locked", metavar="FILE", help="Build what a lock says and nothing else; see lock."),
+    ] = None,
+    index: Annotated[
+        str | None,
+        typer.Option("--index", metavar="DIR|URL", help="Look here, too, for a wheel that was built from the same."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and build nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines instead of text.")] = False,
@@ -71,13 +81,13 @@ def root(
                 f"--profile stands before '{context.invoked_subcommand}'; it belongs behind it", param_hint="--profile"
             )
         return
-    if profile is None:
+    if profile is None and locked is None:
         if len(sys.argv) > 1:
             raise UsageError("--profile is missing", remedy="`trtllm-build profiles list` shows them")
         typer.echo(context.get_help())
         raise typer.Exit(2)
     request = make_request(
-        profile=profile,
+        profile=profile or "",
         source=source,
         workspace=workspace,
         out=out,
@@ -85,6 +95,8 @@ def root(
         jobs=jobs,
         profile_dirs=profile_dirs,
         bundle=bundle,
+        locked=locked,
+        index=index,
     )
     if dry_run and detach:
         raise UsageError("--detach and --dry-run do not go together", remedy="leave out one of them")

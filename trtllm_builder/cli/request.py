@@ -19,6 +19,8 @@ def make_request(
     jobs: int | None,
     profile_dirs: list[Path] | None,
     bundle: Path | None = None,
+    locked: Path | None = None,
+    index: str | None = None,
 ) -> Request:
     """Raises ProfileError, and UsageError for a source directory that is not there or a URL that git must not get."""
     import os
@@ -34,5 +36,12 @@ def make_request(
         jobs=jobs,
         profile_dirs=tuple(profile_dirs or ()),
         bundle=bundle.expanduser().absolute() if bundle else None,
+        locked=locked.expanduser().absolute() if locked else None,
+        index=_absolute(index),
     )
     return request.make_request(asked, dict(os.environ))
+
+
+def _absolute(index: str | None) -> str | None:
+    """A URL as it is, a directory so that it is the same one from anywhere."""
+    return index if index is None or "://" in index else str(Path(index).expanduser().absolute())

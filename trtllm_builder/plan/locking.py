@@ -18,9 +18,11 @@ from trtllm_builder.repro.lock import Lock, profile_differences
 # Where things are, where they come from and how fast they are made: none of it changes a byte of what is made, and
 # which commit it is, and which compiler, the inputs say.
 _OF_THE_PLACE = (
-    "name", "origins", "schema", "description", "workspace", "signing", "source.url", "source.commit", "source.mirrors",
-    "cuda.root", "cuda.archive", "tensorrt.archive", "build.jobs", "build.job_memory", "build.reserve", "build.ccache",
+    "name", "origins", "schema", "description", "workspace", "signing", "index", "source.url", "source.commit",
+    "source.mirrors", "cuda.root", "cuda.archive", "tensorrt.archive",
 )  # fmt: skip
+# Of how it is built, all else is how fast.
+_BUILD = ("type", "generator", "cmake", "flags", "environment")
 
 
 def locked_values(profile: Profile) -> dict[str, Any]:
@@ -32,6 +34,7 @@ def locked_values(profile: Profile) -> dict[str, Any]:
         for parent in parents:
             at = at[parent]
         at.pop(last, None)
+    kept["build"] = {name: kept["build"][name] for name in _BUILD}
     if kept["tensorrt"]["root"] != "none":
         kept["tensorrt"]["root"] = "auto"
     return kept

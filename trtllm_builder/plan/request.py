@@ -28,7 +28,9 @@ _MOST_JOBS = 9999
 class Asked:
     """The words of the command line. ``profile`` is a name or a path, ``source`` a directory or a URL that stands in
     for the profile's; ``workspace``, ``out``, ``bundle`` (which the build takes everything from) and ``locked``
-    (the lock that it is held to, whose profile it is when ``profile`` is empty) are absolute."""
+    (the lock that it is held to, whose profile it is when ``profile`` is empty) are absolute. ``index``, a directory or
+    a URL, stands in for the profile's. ``build_tag`` is the wheel's where it is not that of its lock, empty for none.
+    """
 
     profile: str
     out: Path
@@ -39,6 +41,8 @@ class Asked:
     profile_dirs: tuple[Path, ...] = ()
     bundle: Path | None = None
     locked: Path | None = None
+    index: str | None = None
+    build_tag: str | None = None
 
     @property
     def directory(self) -> Path | None:
@@ -62,6 +66,8 @@ class Asked:
             "profile_dirs": [str(directory.absolute()) for directory in self.profile_dirs],
             "bundle": str(self.bundle) if self.bundle else None,
             "locked": str(self.locked) if self.locked else None,
+            "index": self.index,
+            "build_tag": self.build_tag,
         }
         shown: dict[str, Any] = json.loads(redact(json.dumps(kept)))
         return {**shown, "whole": shown == kept}
@@ -80,6 +86,8 @@ class Asked:
                 profile_dirs=tuple(map(Path, data["profile_dirs"])),
                 bundle=Path(data["bundle"]) if data.get("bundle") else None,
                 locked=Path(data["locked"]) if data.get("locked") else None,
+                index=data.get("index"),
+                build_tag=data.get("build_tag"),
             )
             whole = data["whole"]
         except (KeyError, TypeError) as error:
@@ -115,6 +123,11 @@ class Request:
     def url(self) -> str:
         """The source URL when no directory is given."""
         return self.loaded.profile.source.url if self.asked.source is None else self.asked.source
+
+    @property
+    def index(self) -> str | None:
+        """Where wheels are looked for that were built from the same lock."""
+        return self.asked.index or self.loaded.profile.index
 
 
 def make_request(asked: Asked, environ: Mapping[str, str]) -> Request:

@@ -248,6 +248,8 @@ class ProfileFile(Part):
     """Overrides of the catalogue's tool versions."""
     signing: Signing = Signing()
     """Who signs the wheel's provenance; without a key nobody does."""
+    index: Plain | None = None
+    """An index of ours, a directory or a URL, that is asked for a wheel built from the same inputs."""
 
 
 class Profile(ProfileFile):

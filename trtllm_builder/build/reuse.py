@@ -1,0 +1,247 @@
+"""A wheel that was built before from the same lock: found, verified again, and taken instead of compiling.
+
+Every clean build leaves a copy of its wheel and of what stands beside it in ``wheels/LOCK-DIGEST`` of the caches (a
+hard link where the disk can), put there by one rename. An index is asked after that (index/published.py).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+from trtllm_builder.binary.wheel import WheelError
+from trtllm_builder.build.journal import Json
+from trtllm_builder.build.run import Run
+from trtllm_builder.errors import BuilderError
+from trtllm_builder.index.published import find_by_lock, is_url
+from trtllm_builder.plan.model import Plan
+from trtllm_builder.repro.wheel_writer import sha256_of
+from trtllm_builder.verify.audit import audit
+from trtllm_builder.verify.auditwheel import find_auditwheel
+from trtllm_builder.verify.environment import installer_environment
+from trtllm_builder.verify.expect import from_plan
+from trtllm_builder.verify.smoke import smoke
+from trtllm_builder.verify.verdict import make_report
+
+DIRECTORY = "wheels"
+_RECORD = ".record.json"
+_BESIDE = (_RECORD, ".lock.json", ".intoto.json", ".intoto.jsonl", ".report.html")
+# Of one profile so many stay, those built last.
+_KEPT = 3
+_WITHIN = 60.0  # seconds without an answer
+
+
+@dataclass(frozen=True)
+class Found:
+    """A wheel and its record that say of each other what they should; ``origin`` is where they were, for a person."""
+
+    wheel: Path
+    record: dict[str, Any]
+    origin: str
+
+
+def is_wanted(run: Run) -> bool:
+    """Not when it was asked to build anew, and not where the workspace has compiled already."""
+    forced = False
+    for event in run.journal.events():
+        forced = event["event"] == "rebuild" or (forced and event["event"] != "done")
+    compiled = run.journal.stamps().get("compile")
+    return not forced and (run.redo or compiled is None or not compiled.inputs)
+
+
+def look(run: Run, digest: str) -> Found | None:
+    """The wheel of that lock in our own store, else in the index. What is there and not sound is a note."""
+    place = _store(run.plan) / digest
+    for origin in (str(place), run.material.request.index):
+        try:
+            directory = _from_index(run, digest) if origin != str(place) else place if place.is_dir() else None
+            if origin is not None and directory is not None:
+                return _sound(directory, digest, origin)
+        except (BuilderError, OSError, ValueError, KeyError, TypeError, HTTPException) as error:
+            told = error.what if isinstance(error, BuilderError) else str(error) or type(error).__name__
+            run.observer.note(f"the wheel of this lock in {origin} is not reused: {told}")
+    return None
+
+
+def _sound(directory: Path, digest: str, origin: str) -> Found:
+    path = next(directory.glob(f"*.whl{_RECORD}"), None)
+    if path is None:
+        raise ValueError("it has no record")
+    record = json.loads(path.read_text("utf-8"))
+    wheel = directory / path.name.removesuffix(_RECORD)
+    if record["wheel"]["name"] != wheel.name or record["lock"]["sha256"] != digest:
+        raise ValueError("its record is of another wheel")
+    if not wheel.is_file() or sha256_of(wheel) != record["wheel"]["sha256"]:
+        raise ValueError("it has not the sha256 that its record says")
+    return Found(wheel, record, origin)
+
+
+def _from_index(run: Run, digest: str) -> Path | None:
+    """A directory with the wheel and what stands beside it there. Raises PublishError, OSError and ValueError."""
+    index = run.material.request.index
+    published = find_by_lock(index, digest) if index else None
+    if published is None:
+        return None
+    directory = run.workspace.root / "reused"
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir()
+    wheel = directory / published.name
+    _obtain(published.location, wheel)
+    if sha256_of(wheel) != published.sha256:
+        raise ValueError("it has not the sha256 that the index says")
+    for suffix in _BESIDE:
+        with suppress(FileNotFoundError):
+            _obtain(f"{published.location}{suffix}", wheel.with_name(f"{wheel.name}{suffix}"))
+    return directory
+
+
+def _obtain(location: str, target: Path) -> None:
+    """Raises FileNotFoundError when it is not there."""
+    if not is_url(location):
+        shutil.copyfile(location, target)
+        return
+    try:
+        with urlopen(location, timeout=_WITHIN) as reply, target.open("wb") as file:  # noqa: S310 - http and https only
+            shutil.copyfileobj(reply, file, 1 << 20)
+    except HTTPError as error:
+        if error.code in (404, 410):
+            raise FileNotFoundError(location) from None
+        raise
+
+
+def kept_wheel(caches: Path, digest: str) -> Path | None:
+    """The wheel of that lock in the store of ``caches``, None when it is not there or not sound."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return _sound(caches / DIRECTORY / digest, digest, "").wheel
+    return None
+
+
+def take(run: Run, found: Found) -> bool:
+    """Verify it again as a build verifies its own, and put it where the build's would go; False, with a note, when it
+    does not pass."""
+    run.stage = "reuse"
+    run.observer.stage("reuse", "begun", found.origin)
+    run.journal.append("begin", stage="reuse", run=run.identifier, why="")
+    try:
+        verified = _verify(run, found)
+    except (BuilderError, WheelError, OSError, KeyError, TypeError, ValueError) as error:
+        verified = str(error)
+    if isinstance(verified, str):
+        run.observer.note(f"the wheel of this lock in {found.origin} is not reused: {verified}")
+        run.observer.stage("reuse", "done", "nothing to reuse")
+        return False
+    recorded = _place(found, Path(run.plan.out))
+    for stage, result in (("verify", verified), ("record", recorded)):
+        run.results[stage] = result
+        # Without inputs: the next build does them again, should it have to build.
+        run.journal.append("end", stage=stage, run=run.identifier, inputs={}, seconds=0.0, result=result)
+    run.redo = True
+    told = f"{found.wheel.name}, built by run {found.record.get('run')} from the same lock"
+    run.observer.stage("reuse", "done", told)
+    run.observer.note(f"nothing was compiled: {told}; --rebuild builds it again")
+    return True
+
+
+def _verify(run: Run, found: Found) -> Json | str:
+    """The result of a verify stage, or why the wheel did not pass."""
+    shutil.rmtree(run.workspace.smoke, ignore_errors=True)
+    run.workspace.temporary.mkdir(parents=True, exist_ok=True)
+    expectation = from_plan(found.record["plan"], version=found.record["patches"]["version"], origin="its record")
+    cuobjdump = run.results["tools"]["paths"].get("cuobjdump")
+    seen = audit(
+        found.wheel, expectation, cuobjdump=Path(cuobjdump) if cuobjdump else None,
+        auditwheel=find_auditwheel(run.environment), scratch=run.workspace.temporary, environ=run.environment,
+    )  # fmt: skip
+    tried = smoke(
+        found.wheel, Path(run.plan.python.value), directory=run.workspace.smoke, deadline=expectation.import_deadline,
+        answer=expectation.answer, environ=installer_environment(run.environment),
+        host={**run.material.request.environ, "CUDA_HOME": run.environment.get("CUDA_HOME", "")},
+        targets=expectation.allowed,
+    )  # fmt: skip
+    report = make_report(seen, tried, expectation)
+    if not report.passed:
+        return "; ".join(report.faults)
+    return {"report": report.to_json(), "lines": report.lines()}
+
+
+def _place(found: Found, out: Path) -> Json:
+    """What stands beside a wheel first: it never stands without it."""
+    out.mkdir(parents=True, exist_ok=True)
+    names = [f"{found.wheel.name}{suffix}" for suffix in _BESIDE]
+    for name in (*names, found.wheel.name):
+        source = found.wheel.with_name(name)
+        if not source.is_file():
+            continue
+        partial = out / f".{name}.partial"
+        try:
+            shutil.copyfile(source, partial)
+            partial.replace(out / name)
+        finally:
+            partial.unlink(missing_ok=True)
+    wheel = out / found.wheel.name
+    return {
+        "wheel": str(wheel),
+        "sha256": found.record["wheel"]["sha256"],
+        "record": f"{wheel}{_RECORD}",
+        "provenance": f"{wheel}.intoto.json",
+        "bundle": "",
+    }
+
+
+def keep(run: Run) -> None:
+    """A copy of the finished wheel for later builds from the same lock; one of edited sources is nobody else's."""
+    if run.results["compile"]["edited"] or run.results["fetch"]["uncommitted"]:
+        return
+    digest, store = run.results["inputs"]["lock"]["sha256"], _store(run.plan)
+    wheel, sha256 = Path(run.results["record"]["wheel"]), run.results["record"]["sha256"]
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+        record = store / digest / f"{wheel.name}{_RECORD}"
+        if record.is_file() and json.loads(record.read_text("utf-8"))["wheel"]["sha256"] == sha256:
+            return
+        fresh = Path(tempfile.mkdtemp(prefix=f".{digest[:16]}-", suffix=".new", dir=store))
+        try:
+            # The workspace's own copy: the one in --out is for its owner to do with as they please.
+            _link(Path(run.results["normalise"]["wheel"]), fresh / wheel.name)
+            for suffix in _BESIDE:
+                with suppress(FileNotFoundError):
+                    shutil.copyfile(f"{wheel}{suffix}", fresh / f"{wheel.name}{suffix}")
+            shutil.rmtree(store / digest, ignore_errors=True)
+            fresh.rename(store / digest)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+        _trim(store, run.plan.profile)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        run.observer.note(f"the wheel is not kept for later builds from the same lock: {error}")
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _trim(store: Path, profile: str) -> None:
+    """Only the last few of a profile stay."""
+    ages = []
+    for path in store.iterdir():
+        with suppress(OSError, ValueError, KeyError, TypeError, IndexError):
+            record = next(path.glob(f"*{_RECORD}"))
+            if json.loads(record.read_text("utf-8"))["plan"]["profile"] == profile:
+                ages.append((record.stat().st_mtime, path))
+    for _, path in sorted(ages, reverse=True)[_KEPT:]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _store(plan: Plan) -> Path:
+    return Path(plan.caches) / DIRECTORY
