@@ -45,6 +45,7 @@ for (const one of document.querySelectorAll(".base")) one.textContent = base;
 _BESIDE = {
     ".report.html": "report",
     ".record.json": "record",
+    ".lock.json": "lock",
     ".intoto.json": "provenance",
     ".intoto.jsonl": "signed provenance",
     ".provenance": "attestations",

@@ -90,7 +90,7 @@ def _ask(url: str) -> bytes | None:
         if error.code in (404, 410):
             return None
         raise _silent(url, f"it answers {error.code}") from error
-    except (TimeoutError, OSError, HTTPException) as error:
+    except (OSError, HTTPException, ValueError) as error:
         raise _silent(url, str(getattr(error, "reason", "") or error) or type(error).__name__) from error
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.utils import parse_wheel_filename
 
-from trtllm_builder.errors import UsageError
+from trtllm_builder.errors import ProfileError, UsageError
 from trtllm_builder.index.model import Index, Wheel
+from trtllm_builder.repro.lock import read_lock
 
 _LIMIT = 64 << 20  # bytes of a lock
 _DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
@@ -33,8 +35,8 @@ class Choice:
 
 
 def named_by(locks: Iterable[Path]) -> dict[str, Path]:
-    """Every sha256 that a lock file names, whoever made the file: we, pip or uv. Raises UsageError for one that cannot
-    be read, or names nothing."""
+    """Every sha256 that a lock file names, whoever made the file: we, pip or uv. Ours names what was built from it by
+    its own digest. Raises UsageError for one that cannot be read, or names nothing."""
     named: dict[str, Path] = {}
     for path in locks:
         try:
@@ -44,6 +46,8 @@ def named_by(locks: Iterable[Path]) -> dict[str, Path]:
         except (OSError, ValueError) as error:
             raise UsageError(f"--lock {path} cannot be read: {error}", remedy="name a lock file") from error
         digests = set(_DIGEST.findall(text.lower()))
+        with suppress(ProfileError):
+            digests.add(read_lock(path).digest)
         if not digests:
             raise UsageError(f"--lock {path} names no sha256", remedy="name a lock file, with hashes")
         named |= dict.fromkeys(digests, path)

@@ -24,7 +24,7 @@ from trtllm_builder.verify.needs import Needs
 from trtllm_builder.verify.report import Report
 from trtllm_builder.verify.verdict import make_report
 
-BESIDE = (".record.json", ".report.html", ".intoto.json", ".intoto.jsonl")
+BESIDE = (".record.json", ".report.html", ".lock.json", ".intoto.json", ".intoto.jsonl")
 _BESIDE_LIMIT = 64 << 20  # bytes
 
 
