@@ -36,8 +36,9 @@ OURS = (sys.executable, "-m", "trtllm_builder")
 
 @dataclass(frozen=True)
 class Task:
-    """``directory`` is this profile's own. ``lock`` is a lock file, None to make one first. ``words`` are further
-    options of the build; ``deadline`` is in seconds from the start; ``link`` leads to the CI's page of it."""
+    """``directory`` is this profile's own. ``lock`` is a lock file, None to make one first. ``words`` are options that
+    say what is built; ``jobs`` compilers work at once; ``index`` is asked for a wheel that is there already;
+    ``deadline`` is in seconds from the start; ``link`` leads to the CI's page of it."""
 
     profile: str
     directory: Path
@@ -45,6 +46,8 @@ class Task:
     words: tuple[str, ...] = ()
     deadline: float | None = None
     link: str | None = None
+    jobs: int | None = None
+    index: str | None = None
 
     @property
     def report(self) -> Path:
@@ -100,8 +103,10 @@ class _Steps:
         begun = lock.is_file() and Journal(workspace / "journal.jsonl").unfinished() is not None
         if task.lock is None and not begun and self.run("lock", "--profile", task.profile, "--out", str(lock)) is None:
             return
-        place = ("--workspace", str(workspace), "--out", str(task.directory / "dist"))
-        if self.run("build", "--profile", task.profile, "--locked", str(lock), *place) is None:
+        how = ["--locked", str(lock), "--workspace", str(workspace), "--out", str(task.directory / "dist")]
+        how += ["--jobs", str(task.jobs)] if task.jobs else []
+        how += ["--index", task.index] if task.index else []
+        if self.run("build", "--profile", task.profile, *how) is None:
             return
         report = self.run("verify", str(self.gathered.wheel))
         (task.report / "verify.json").write_bytes(report or b"")

@@ -20,7 +20,8 @@ _RESERVE = 2 * 2**30
 @dataclass(frozen=True)
 class Needs:
     """``cores`` and ``memory`` for as many compilers as the profile wants, or the least that make sense; memory and
-    disk in bytes, ``seconds`` at most as estimated; 0 is not known. ``per_job`` is what one compiler may take."""
+    disk in bytes, ``seconds`` at most as estimated; 0 is not known. ``per_job`` is what one compiler may take,
+    ``planned`` how many the plan would start here."""
 
     profile: str
     cores: int
@@ -28,9 +29,11 @@ class Needs:
     disk: int
     seconds: int
     per_job: int
+    planned: int = 0
 
     def to_json(self) -> dict[str, object]:
-        return asdict(self)
+        """Without ``planned``, which is about the machine that asks."""
+        return {name: value for name, value in asdict(self).items() if name != "planned"}
 
     def memory_for(self, cores: int) -> int:
         """Bytes for that many compilers at once."""
@@ -52,6 +55,7 @@ def needs_of(profile: str, words: Sequence[str], profile_dirs: Sequence[Path], e
         disk=plan.disk.high,
         seconds=plan.time.high,
         per_job=plan.jobs.per_job,
+        planned=plan.jobs.count,
     )
 
 

@@ -40,6 +40,8 @@ COMMANDS = {
     "compare": ("compare:compare", "what differs between two wheels, and where from"),
     "probe": ("probe:probe", "what a checkout of upstream offers, or what changed"),
     "patches": ("patches:app", "patch sets against a checkout, and its ways to MPI"),
+    "matrix": ("matrix:matrix", "nightly builds of several profiles as workflow files for GitHub and GitLab"),
+    "fleet": ("fleet:app", "several profiles on a Slurm cluster or on this machine, followed in one view"),
     "nightly": ("nightly:nightly", "one profile's part of a night: lock, build, verify, report"),
     "summary": ("summary:summary", "what nights built, as Markdown for a CI's page"),
     "history": ("history:app", "how each profile fared over the last nights"),

@@ -34,6 +34,10 @@ def nightly(
     link: Annotated[
         str | None, typer.Option("--link", metavar="URL", help="The page of this job, to be shown.")
     ] = None,
+    index: Annotated[
+        str | None,
+        typer.Option("--index", metavar="DIR|URL", help="An index that may have the wheel already; empty is none."),
+    ] = None,
     outputs: Annotated[
         Path | None,
         typer.Option("--outputs", metavar="FILE", help="Add state=done|unfinished|failed and exit_code=N to it."),
@@ -65,6 +69,7 @@ def nightly(
         words=_words(overrides, profile_dirs),
         deadline=_seconds(deadline),
         link=link,
+        index=index or None,
     )
     show = _Lines()
     with told_as_sentences(str(task.directory)):

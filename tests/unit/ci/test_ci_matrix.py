@@ -156,7 +156,7 @@ def test_quotes_and_colons_stay_in_their_values() -> None:
     option = "build.cmake.X='a: b' # \"c\""
     text = _render("github", SMALL, install='we"ird: #pkg', options=("--set", option))["trtllm-wheel.yml"]
     jobs = yaml.safe_load(text)["jobs"]
-    step = next(step for step in jobs["build"]["steps"] if step["name"] == "Install trtllm-builder")
+    step = next(step for step in jobs["build"]["steps"] if step.get("name") == "Install trtllm-builder")
     assert step["env"]["WANTED"] == 'we"ird: #pkg'
     run = next(step["run"] for step in jobs["build"]["steps"] if step.get("id") == "build")
     done = subprocess.run(
