@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import gc
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -98,8 +99,19 @@ def _overlooked(machine: Machine, first: _Seen) -> None:
     machine.overlooking = True
     while follow_overlooked(machine):
         _settle(machine)
+    if machine.doubts.moved:
+        _moved(machine)
     first.touches |= set(machine.seen.touches) - touches
     first.unknown |= set(machine.seen.unknown) - unknown
+
+
+def _moved(machine: Machine) -> None:
+    """``sys.path`` was changed: what looks like another project's module may be a file of the package."""
+    standard = sys.stdlib_module_names
+    for name, place in machine.doubts.outside.items():
+        ends = (f"/{name}.py", f"/{name}/__init__.py")
+        if name not in standard and any(path.endswith(ends) for path in machine.package.paths):
+            machine.seen.strange(place, f"imports {name}, which may be a file of the package: sys.path was changed")
 
 
 def with_closings(found: MpiAudit, after: Mapping[str, MpiAudit]) -> MpiAudit:

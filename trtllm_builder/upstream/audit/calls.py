@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from trtllm_builder.upstream.audit.attributes import instance, method
+from trtllm_builder.upstream.audit.attributes import TEXT_AGAIN, instance, method
 from trtllm_builder.upstream.audit.externals import call_external
 from trtllm_builder.upstream.audit.frame import Frame
 from trtllm_builder.upstream.audit.functions import Keywords, arguments, escape
@@ -22,6 +22,7 @@ from trtllm_builder.upstream.audit.values import (
     Instance,
     Mpi,
     Nothing,
+    Partial,
     TextMethod,
     Value,
     join,
@@ -63,6 +64,9 @@ def _one(
         if inner is not None:
             return join(*(_one(machine, Bound(each, atom), node, positional, keywords, frame)
                           for each in inner if isinstance(each, Function))) or UNKNOWN  # fmt: skip
+    if isinstance(atom, Partial):
+        first, keyed = [*atom.positional, *positional], [*atom.keywords, *keywords]
+        return _one(machine, atom.of, node, first, keyed, frame)
     if isinstance(atom, TextMethod):
         return _of_text(atom, positional)
     if isinstance(atom, External):
@@ -78,6 +82,8 @@ def _one(
 
 
 def _of_text(atom: TextMethod, positional: Sequence[Value]) -> Value:
+    if atom.name in TEXT_AGAIN:
+        return UNKNOWN if positional else one(Const(TEXT_AGAIN[atom.name](atom.text)))
     given = next(iter(positional[0])) if len(positional) == 1 and len(positional[0]) == 1 else None
     if isinstance(given, Const) and isinstance(given.value, str):
         begins = atom.name == "startswith"

@@ -42,10 +42,16 @@ def define_function(machine: Machine, node: ast.FunctionDef | ast.AsyncFunctionD
                 made = join(given, made) if UNKNOWN & given else given
             elif atom == External("atexit.register"):
                 run_somehow(machine, function, frame, node)
-    frame.names[node.name] = made
-    for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
-        if isinstance(argument.annotation, (ast.Call, ast.Subscript)):
-            evaluate(machine, argument.annotation, frame)
+    if node.name in frame.shared:
+        names = frame.root.names
+        names[node.name] = join(names.get(node.name, frozenset()), made)
+    else:
+        frame.names[node.name] = made
+    if machine.package.survey(frame.path).annotates:
+        every = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+        for annotation in (*(argument.annotation for argument in every), node.returns):
+            if isinstance(annotation, (ast.Call, ast.Subscript)):
+                evaluate(machine, annotation, frame)
 
 
 def _own_class(frame: Frame) -> Class | None:
@@ -54,12 +60,12 @@ def _own_class(frame: Frame) -> Class | None:
 
 def define_class(machine: Machine, node: ast.ClassDef, frame: Frame) -> None:
     made = Class(node, frame)
-    bases = join(*(evaluate(machine, base, frame) for base in node.bases)) if node.bases else frozenset()
+    machine.bases[node] = tuple(evaluate(machine, base, frame) for base in node.bases)
     for keyword in node.keywords:
         evaluate(machine, keyword.value, frame)
     for decorator in node.decorator_list:
         evaluate(machine, decorator, frame)
-    names: dict[str, Value] = {"(class)": one(made), "(bases)": bases}
+    names: dict[str, Value] = {"(class)": one(made)}
     machine.class_names[node] = names
     inner = Frame(frame.module, frame.path, names, frame, frame.standing, frame.trail)
     inner.conditions = list(frame.conditions)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import ast
-import operator
 from collections.abc import Callable
 from typing import Any
 
 from trtllm_builder.upstream.audit.attributes import attribute
 from trtllm_builder.upstream.audit.calls import call
+from trtllm_builder.upstream.audit.comparisons import compare
 from trtllm_builder.upstream.audit.frame import Frame
 from trtllm_builder.upstream.audit.machine import Machine, without_absent
+from trtllm_builder.upstream.audit.reflection import GLOBALS
 from trtllm_builder.upstream.audit.values import (
     UNKNOWN,
     Absent,
@@ -20,20 +21,12 @@ from trtllm_builder.upstream.audit.values import (
     Module,
     Mpi,
     Value,
-    is_none,
     join,
     one,
     truth,
 )
 
-_COMPARED: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-}
+_MOST_TEXTS = 8  # that one sum may be
 
 
 def evaluate(machine: Machine, node: ast.expr, frame: Frame) -> Value:
@@ -120,30 +113,22 @@ def _not(machine: Machine, node: ast.UnaryOp, frame: Frame) -> Value:
 def _compare(machine: Machine, node: ast.Compare, frame: Frame) -> Value:
     left = machine.resolved(evaluate(machine, node.left, frame), frame)
     rights = [machine.resolved(evaluate(machine, operand, frame), frame) for operand in node.comparators]
-    if len(rights) != 1:
-        return UNKNOWN
-    test, right = node.ops[0], rights[0]
-    if isinstance(test, (ast.Is, ast.IsNot)):
-        answer = is_none(left) if is_none(right) else is_none(right) if is_none(left) else None
-        # "x is None" is false for what is no None; "None is x" the same.
-        return UNKNOWN if answer is None else one(Const(answer is isinstance(test, ast.Is)))
-    if isinstance(test, (ast.In, ast.NotIn)):
-        clean = {External("os.environ")} == right and _clean(machine, left)
-        return one(Const(isinstance(test, ast.NotIn))) if clean else UNKNOWN
-    compare = _COMPARED.get(type(test))
-    if compare is None or len(left) != 1 or len(right) != 1:
-        return UNKNOWN
-    (one_left,), (one_right,) = left, right
-    if not isinstance(one_left, Const) or not isinstance(one_right, Const):
-        return UNKNOWN
-    try:
-        return one(Const(bool(compare(one_left.value, one_right.value))))
-    except TypeError:
-        return UNKNOWN
+    return compare(machine, node, left, rights[0]) if len(rights) == 1 else UNKNOWN
 
 
-def _clean(machine: Machine, name: Value) -> bool:
-    return all(isinstance(atom, Const) and str(atom.value).startswith(machine.facts.clean_environment) for atom in name)
+def _added(machine: Machine, node: ast.BinOp, frame: Frame) -> Value:
+    """Texts put together; of other sums nothing is known."""
+    left, right = (machine.resolved(evaluate(machine, part, frame), frame) for part in (node.left, node.right))
+    if not isinstance(node.op, ast.Add) or len(left) * len(right) > _MOST_TEXTS:
+        return UNKNOWN
+    pairs = [(first, second) for first in left for second in right]
+    texts = [
+        Const(first.value + second.value)
+        for first, second in pairs
+        if isinstance(first, Const) and isinstance(second, Const)
+        if isinstance(first.value, str) and isinstance(second.value, str)
+    ]
+    return frozenset(texts) if len(texts) == len(pairs) else UNKNOWN
 
 
 def _if(machine: Machine, node: ast.IfExp, frame: Frame) -> Value:
@@ -161,6 +146,10 @@ def _call(machine: Machine, node: ast.Call, frame: Frame) -> Value:
     callee = evaluate(machine, node.func, frame)
     positional = [evaluate(machine, argument, frame) for argument in node.args]
     keywords = [(keyword.arg, evaluate(machine, keyword.value, frame)) for keyword in node.keywords]
+    starred = next((at for at, argument in enumerate(node.args) if isinstance(argument, ast.Starred)), None)
+    if starred is not None:
+        # How many there are, and so which parameter gets what behind them, is not known.
+        positional, keywords = positional[:starred], [*keywords, (None, UNKNOWN)]
     return call(machine, callee, node, positional, keywords, frame)
 
 
@@ -214,6 +203,8 @@ def _subscript(machine: Machine, node: ast.Subscript, frame: Frame) -> Value:
         (atom,) = index
         if isinstance(atom, Const) and machine.package.file_of(str(atom.value)) is not None:
             return one(Module(str(atom.value)))
+    if value == {External(GLOBALS)} and not all(isinstance(atom, Const) for atom in index):
+        machine.doubts.exposed.add(frame.root.module)
     if any(isinstance(atom, Mpi) for atom in value):
         return frozenset(atom for atom in value if isinstance(atom, Mpi))
     return UNKNOWN
@@ -229,6 +220,7 @@ _HANDLERS: dict[type[ast.expr], Callable[[Machine, Any, Frame], Value]] = {
     ast.Name: _name,
     ast.Attribute: _attribute,
     ast.BoolOp: _bool,
+    ast.BinOp: _added,
     ast.UnaryOp: _not,
     ast.Compare: _compare,
     ast.IfExp: _if,

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from trtllm_builder.upstream.audit.attributes import attribute
 from trtllm_builder.upstream.audit.frame import Frame
 from trtllm_builder.upstream.audit.functions import Keywords, escape
+from trtllm_builder.upstream.audit.imports import touch
 from trtllm_builder.upstream.audit.machine import Machine
 from trtllm_builder.upstream.audit.model import Standing
+from trtllm_builder.upstream.audit.reflection import GLOBALS, ask_for_all, reflect
 from trtllm_builder.upstream.audit.values import (
     UNKNOWN,
     Class,
@@ -18,6 +20,7 @@ from trtllm_builder.upstream.audit.values import (
     Instance,
     Module,
     Mpi,
+    Partial,
     Super,
     Value,
     join,
@@ -48,6 +51,15 @@ def call_external(
     if name in _RUNNERS:
         machine.seen.strange(frame.place(node), f"{name.removeprefix('builtins.')} runs code that is not in a file")
         return UNKNOWN
+    reflect(machine, name, node, positional, keywords, frame)
+    if name in ("builtins.globals", "builtins.vars") and not positional:
+        return one(External(GLOBALS))
+    if name == f"{GLOBALS}.get" and positional:
+        found = [frame.root.names.get(str(atom.value), UNKNOWN) for atom in _constants(positional)]
+        return join(*found, *positional[1:2]) or UNKNOWN
+    if name == "builtins.type" and len(positional) == 1:
+        made = [one(atom.of) for atom in machine.resolved(positional[0], frame) if isinstance(atom, Instance)]
+        return join(*made) or UNKNOWN
     if name == "builtins.getattr" and len(positional) >= 2:
         wanted = [atom.value for atom in machine.resolved(positional[1], frame) if isinstance(atom, Const)]
         if len(wanted) == 1 and len(positional[1]) == 1:
@@ -65,7 +77,8 @@ def call_external(
         return _converted(name, atom) if isinstance(atom, Const) else UNKNOWN
     if name == "functools.partial" and positional:
         escape(machine, positional[1:], keywords, frame, node)
-        return positional[0]
+        atoms = machine.resolved(positional[0], frame)
+        return frozenset(Partial(atom, tuple(positional[1:]), tuple(keywords)) for atom in atoms)
     escape(machine, positional, keywords, frame, node)
     return UNKNOWN
 
@@ -76,9 +89,7 @@ def _computed(machine: Machine, value: Value, frame: Frame, node: ast.Call) -> V
         if isinstance(atom, Module):
             machine.seen.strange(frame.place(node), f"takes something from {atom.name} by a computed name")
         elif isinstance(atom, (Instance, Class)):
-            owner = atom.of if isinstance(atom, Instance) else atom
-            for name in machine.class_names.get(owner.node, {}):
-                machine.asked_for.setdefault(name, (*frame.trail, frame.place(node)))
+            ask_for_all(machine, atom, frame, node)
     return UNKNOWN
 
 
@@ -97,8 +108,7 @@ def _converted(name: str, atom: Const) -> Value:
 def _variable(machine: Machine, positional: Sequence[Value], frame: Frame) -> Value:
     """An environment variable: those of the clean environment are not set, so the default is what counts."""
     names = machine.resolved(positional[0], frame) if positional else UNKNOWN
-    clean = machine.facts.clean_environment
-    if all(isinstance(atom, Const) and str(atom.value).startswith(clean) for atom in names):
+    if machine.doubts.is_unset(names, machine.facts.clean_environment):
         return positional[1] if len(positional) > 1 else one(Const(None))
     return UNKNOWN
 
@@ -140,11 +150,12 @@ def _absolute(machine: Machine, name: str, node: ast.Call, frame: Frame) -> str:
 
 def _import_one(machine: Machine, name: str, node: ast.Call, frame: Frame) -> Value:
     if name.split(".")[0] == "mpi4py":
-        machine.seen.touch(frame, node, f"imports {name}", installed=frame.tried > 0)
+        touch(machine, frame, node, f"imports {name}")
         return one(Mpi(name, frame.tried > 0))
     standing = Standing.POSSIBLE if frame.conditions else frame.standing
     if machine.want(name, standing, (*frame.trail, frame.place(node))):
         return one(Module(name))
+    machine.doubts.outside.setdefault(name.split(".")[0], frame.place(node))
     return one(External(name))
 
 
@@ -152,6 +163,8 @@ def _import_some(machine: Machine, node: ast.Call, frame: Frame) -> None:
     """A computed name: when it begins with a constant inside the package, all modules that begin so may be meant."""
     argument = node.args[0] if node.args else None
     prefix = ""
+    if isinstance(argument, ast.BinOp) and isinstance(argument.left, ast.Constant):
+        prefix = str(argument.left.value)
     if isinstance(argument, ast.JoinedStr) and argument.values:
         first = argument.values[0]
         if isinstance(first, ast.Constant):

@@ -9,7 +9,7 @@ from trtllm_builder.upstream.audit.attributes import instance, method
 from trtllm_builder.upstream.audit.frame import Frame
 from trtllm_builder.upstream.audit.machine import Machine
 from trtllm_builder.upstream.audit.model import Place, Standing
-from trtllm_builder.upstream.audit.values import UNKNOWN, Bound, Class, Const, Function, Nothing, Value, one
+from trtllm_builder.upstream.audit.values import UNKNOWN, Bound, Class, Const, Function, Nothing, Partial, Value, one
 
 Keywords = Sequence[tuple[str | None, Value]]
 
@@ -56,6 +56,8 @@ def escape(machine: Machine, positional: Sequence[Value], keywords: Keywords, fr
     """Functions that are handed to somebody unknown (a thread, a pool, ``atexit``) may be called by him."""
     for value in (*positional, *(value for _name, value in keywords)):
         for atom in machine.resolved(value, frame):
+            while isinstance(atom, Partial):
+                atom = atom.of
             if isinstance(atom, (Function, Bound)):
                 run_somehow(machine, atom, frame, node)
 

@@ -19,14 +19,21 @@ def bind_import(machine: Machine, node: ast.Import, frame: Frame) -> None:
         name = alias.asname or first
         whole = alias.name if alias.asname else first
         if first == "mpi4py":
-            machine.seen.touch(frame, node, f"imports {alias.name}", installed=frame.tried > 0)
+            touch(machine, frame, node, f"imports {alias.name}")
             frame.names[name] = one(Mpi(whole, frame.tried > 0))
         elif first == PACKAGE:
             _want(machine, alias.name, node, frame)
             known = machine.package.file_of(whole) is not None
             frame.names[name] = one(Module(whole) if known else External(whole))
         else:
+            machine.doubts.outside.setdefault(first, frame.place(node))
             frame.names[name] = one(External(whole))
+
+
+def touch(machine: Machine, frame: Frame, node: ast.AST, what: str) -> None:
+    """An import of mpi4py, unless the package has put something else in its place, which is told there."""
+    if not machine.doubts.replaced:
+        machine.seen.touch(frame, node, what, installed=frame.tried > 0)
 
 
 def bind_import_from(machine: Machine, node: ast.ImportFrom, frame: Frame) -> None:
@@ -36,12 +43,13 @@ def bind_import_from(machine: Machine, node: ast.ImportFrom, frame: Frame) -> No
     for alias in node.names:
         name = alias.asname or alias.name
         if first == "mpi4py":
-            machine.seen.touch(frame, node, f"imports {alias.name} from {base}", installed=frame.tried > 0)
+            touch(machine, frame, node, f"imports {alias.name} from {base}")
             if alias.name == "*":
                 machine.seen.strange(frame.place(node), "takes all names of mpi4py")
             else:
                 frame.names[name] = one(Mpi(f"{base}.{alias.name}".removeprefix("mpi4py."), frame.tried > 0))
         elif first != PACKAGE:
+            machine.doubts.outside.setdefault(first, frame.place(node))
             frame.names[name] = one(external(machine, f"{base}.{alias.name}"))
         elif alias.name == "*":
             _star(machine, base, node, frame)
@@ -78,10 +86,19 @@ def _star(machine: Machine, base: str, node: ast.stmt, frame: Frame) -> None:
     if not _want(machine, base, node, frame):
         return
     found = machine.frame_of(base, frame.standing, (*frame.trail, frame.place(node)))
-    public = found is not None and "__all__" not in found.names
-    for name in list(found.names) if found is not None else ():
-        # Which names __all__ lists is not looked at: all of them, then.
-        if not name.startswith("(") and not (public and name.startswith("_")):
+    if found is None:
+        return
+    surveyed = machine.package.survey(found.path)
+    listed = surveyed.listed if "__all__" in found.names else ()
+    if surveyed.computed and machine.package.below(f"{base}."):
+        machine.seen.strange(frame.place(node), f"takes what {base}.__all__ computes, which may be modules")
+    for name in listed:
+        # What __all__ names and the module has not bound is imported as a module of its own.
+        if name not in found.names:
+            _want(machine, f"{base}.{name}", node, frame)
+    for name in (*found.names, *listed):
+        public = not name.startswith("_") or "__all__" in found.names
+        if not name.startswith("(") and public:
             frame.names[name] = one(Late(base, name))
 
 

@@ -7,6 +7,7 @@ import heapq
 from collections import Counter
 from collections.abc import Callable, Iterator
 
+from trtllm_builder.upstream.audit.doubts import Doubts
 from trtllm_builder.upstream.audit.frame import Facts, Frame
 from trtllm_builder.upstream.audit.model import Place, Standing
 from trtllm_builder.upstream.audit.package import Package
@@ -42,6 +43,8 @@ class Machine:
         self.facts = facts
         self.attributes: dict[tuple[ast.ClassDef, str], Value] = {}
         self.class_names: dict[ast.ClassDef, dict[str, Value]] = {}
+        self.bases: dict[ast.ClassDef, tuple[Value, ...]] = {}
+        """What each class is derived from, in order."""
         self.instantiated: dict[Class, None] = {}
         self.asked_for: dict[str, tuple[Place, ...]] = {}
         """Methods called on objects that are not known, by name, with the first trail."""
@@ -54,6 +57,7 @@ class Machine:
         """How many places of the modules that have run give an attribute of this name a value."""
         self.mentions = Mentions()
         """What the modules that have run name, and how."""
+        self.doubts = Doubts()
         self.overlooking = False
         """Whether functions are followed that nothing was seen to call."""
         self.work = 0

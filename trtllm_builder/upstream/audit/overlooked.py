@@ -12,12 +12,15 @@ import ast
 
 from trtllm_builder.upstream.audit.frame import Frame
 from trtllm_builder.upstream.audit.functions import arguments
+from trtllm_builder.upstream.audit.hooks import is_handed_on, is_wrapped
 from trtllm_builder.upstream.audit.imports import absolute, would_import_mpi
 from trtllm_builder.upstream.audit.machine import Machine
 from trtllm_builder.upstream.audit.model import Standing
 from trtllm_builder.upstream.audit.package import PACKAGE
 from trtllm_builder.upstream.audit.values import UNKNOWN, Function, FunctionNode
 
+# Called with the class itself, of which there need be no object, and which need not be named to be asked about.
+_OF_CLASSES = ("__class_getitem__", "__subclasshook__", "__instancecheck__", "__subclasscheck__")
 _UNSEEN = "nothing was seen that calls this function, and nothing that rules it out"
 
 
@@ -28,7 +31,7 @@ def follow_overlooked(machine: Machine) -> bool:
         if machine.package.parsed(frame.path) is None:
             continue
         for function, statements in machine.package.survey(frame.path).importing.items():
-            if function in machine.followed or not _callable(machine, function):
+            if function in machine.followed or not _callable(machine, function, frame):
                 continue
             if any(_matters(machine, frame, one) for one in statements):
                 found = True
@@ -44,20 +47,25 @@ def _follow(machine: Machine, frame: Frame, node: FunctionNode) -> None:
     machine.run(function, arguments(function, [], [(None, UNKNOWN)]), caller, node)
 
 
-def _callable(machine: Machine, node: FunctionNode) -> bool:
+def _callable(machine: Machine, node: FunctionNode, frame: Frame) -> bool:
     """Whether anybody could call it in a way that was not followed."""
-    if isinstance(node, ast.Lambda):
+    if isinstance(node, ast.Lambda) or frame.module in machine.doubts.exposed:
         return True
     owner = machine.mentions.owners.get(node)
-    special = node.name.startswith("__") and node.name.endswith("__")
+    # "keys" is what ** asks for.
+    special = (node.name.startswith("__") and node.name.endswith("__")) or node.name == "keys"
+    wrapped = is_wrapped(node.decorator_list)
     if owner is None:
-        return special or bool(node.decorator_list) or _named(machine, node.name)
+        return special or wrapped or _named(machine, node.name)
+    if node.name in _OF_CLASSES:
+        return True
+    known = is_handed_on(machine, owner) or _named(machine, owner.name)
     if node.name in ("__init__", "__new__"):
-        return _named(machine, owner.name)
-    if not any(one.node is owner for one in machine.instantiated) and not _named(machine, owner.name):
+        return known
+    if not known and not any(one.node is owner for one in machine.instantiated):
         return False
-    hook = special or bool(owner.bases or owner.keywords or node.decorator_list)
-    return hook or _named(machine, node.name)
+    hook = special or wrapped or bool(owner.bases or owner.keywords)
+    return hook or node.name in machine.asked_for or _named(machine, node.name)
 
 
 def _named(machine: Machine, name: str) -> bool:

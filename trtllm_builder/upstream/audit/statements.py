@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from trtllm_builder.upstream.audit.attributes import attribute
+from trtllm_builder.upstream.audit.binding import bind, change
 from trtllm_builder.upstream.audit.calls import call, call_at
+from trtllm_builder.upstream.audit.comparisons import literals
 from trtllm_builder.upstream.audit.definitions import define_class, define_function
 from trtllm_builder.upstream.audit.expressions import decide, evaluate
 from trtllm_builder.upstream.audit.frame import Frame
@@ -17,10 +19,8 @@ from trtllm_builder.upstream.audit.model import Place
 from trtllm_builder.upstream.audit.values import (
     UNKNOWN,
     Absent,
-    Class,
     Const,
     Instance,
-    Module,
     Value,
     join,
     one,
@@ -131,14 +131,26 @@ def _catches(kind: ast.expr | None) -> bool:
     return any(isinstance(one_kind, ast.Name) and one_kind.id in _CATCHES_IMPORT for one_kind in kinds)
 
 
+def _each(machine: Machine, node: ast.expr, frame: Frame) -> Value:
+    """What a loop's name stands for: any of the constants of a list that stands there."""
+    listed = literals(node)
+    if not listed:
+        return UNKNOWN
+    return join(*(one(Const(each)) if isinstance(each, (bool, int, float, str)) else UNKNOWN for each in listed))
+
+
 def _loop(machine: Machine, node: ast.For | ast.AsyncFor | ast.While, frame: Frame) -> bool:
     before = dict(frame.names)
+    # The second time round a name may be what the first time made of it; the first test is still that of before.
+    changed = {name for name in machine.package.survey(frame.path).loops.get(node, ()) if name in before}
     answer: bool | None = None
     if isinstance(node, ast.While):
         answer = decide(machine, node.test, frame)
     else:
         evaluate(machine, node.iter, frame)
-        bind(machine, node.target, UNKNOWN, frame)
+        bind(machine, node.target, _each(machine, node.iter, frame), frame)
+    for name in changed:
+        frame.names[name] = join(frame.names[name], UNKNOWN)
     outside, frame.jumps = frame.jumps, []
     through = execute(machine, node.body, frame) if answer is not False else True
     after = [before, *frame.jumps, *([dict(frame.names)] if through else [])]
@@ -195,7 +207,7 @@ def _assign(machine: Machine, node: ast.Assign, frame: Frame) -> None:
 
 
 def _annotated(machine: Machine, node: ast.AnnAssign, frame: Frame) -> None:
-    if isinstance(node.annotation, (ast.Call, ast.Subscript)):
+    if machine.package.survey(frame.path).annotates and isinstance(node.annotation, (ast.Call, ast.Subscript)):
         evaluate(machine, node.annotation, frame)
     if node.value is not None:
         bind(machine, node.target, evaluate(machine, node.value, frame), frame)
@@ -203,39 +215,18 @@ def _annotated(machine: Machine, node: ast.AnnAssign, frame: Frame) -> None:
 
 def _augmented(machine: Machine, node: ast.AugAssign, frame: Frame) -> None:
     evaluate(machine, node.value, frame)
+    change(machine, node, frame)
     bind(machine, node.target, UNKNOWN, frame)
-
-
-def bind(machine: Machine, target: ast.expr, value: Value, frame: Frame) -> None:
-    """Give a name, an attribute or a part of something its value."""
-    if isinstance(target, ast.Name):
-        if target.id in frame.shared:
-            names = frame.root.names
-            names[target.id] = join(names.get(target.id, frozenset()), value)
-        else:
-            frame.names[target.id] = value
-    elif isinstance(target, ast.Attribute):
-        for atom in machine.resolved(evaluate(machine, target.value, frame), frame):
-            if isinstance(atom, (Instance, Class)):
-                owner = (atom.of if isinstance(atom, Instance) else atom).node
-                machine.attributes[(owner, target.attr)] = join(
-                    machine.attributes.get((owner, target.attr), frozenset()), value
-                )
-            elif isinstance(atom, Module) and atom.name in machine.modules:
-                names = machine.modules[atom.name].names
-                names[target.attr] = join(names.get(target.attr, frozenset()), value)
-    elif isinstance(target, (ast.Tuple, ast.List)):
-        for part in target.elts:
-            bind(machine, part, UNKNOWN, frame)
-    elif isinstance(target, ast.Starred):
-        bind(machine, target.value, UNKNOWN, frame)
-    else:
-        evaluate(machine, target, frame)
 
 
 def _return(machine: Machine, node: ast.Return, frame: Frame) -> bool:
     frame.results.append(one(Const(None)) if node.value is None else evaluate(machine, node.value, frame))
     return False
+
+
+def _assert(machine: Machine, node: ast.Assert, frame: Frame) -> None:
+    if decide(machine, node.test, frame) is not True and node.msg is not None:
+        evaluate(machine, node.msg, frame)
 
 
 def _raise(machine: Machine, node: ast.Raise, frame: Frame) -> bool:
@@ -281,6 +272,7 @@ _HANDLERS: dict[type[ast.stmt], Callable[[Machine, Any, Frame], bool | None]] = 
     ast.AugAssign: _augmented,
     ast.Return: _return,
     ast.Raise: _raise,
+    ast.Assert: _assert,
     ast.Global: _global,
     ast.Nonlocal: _global,
     ast.Match: _match,

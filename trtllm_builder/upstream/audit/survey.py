@@ -46,6 +46,14 @@ class Survey:
     shared: set[str] = field(default_factory=set)
     rebound: set[str] = field(default_factory=set)
     stores: Counter[str] = field(default_factory=Counter)
+    loops: dict[ast.AST, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """Names that each loop's body gives a value."""
+    annotates: bool = True
+    """Whether annotations are evaluated: without ``from __future__ import annotations``."""
+    listed: list[str] = field(default_factory=list)
+    """All that ``__all__`` names."""
+    computed: bool = False
+    """Whether ``__all__`` names more than what stands there."""
     importing: dict[FunctionNode, list[ast.stmt | ast.Call]] = field(default_factory=dict)
     """Functions with the imports, and the calls that name mpi4py, that stand in them and in no function inside."""
 
@@ -64,6 +72,8 @@ def survey(tree: ast.Module) -> Survey:
             _call(found, node, holder, counts)
             counts = counts and getattr(called, "id", "") not in _NO_CALL
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            if getattr(node, "module", None) == "__future__" and any(one.name == "annotations" for one in node.names):
+                found.annotates = False
             if holder is not None:
                 found.importing.setdefault(holder, []).append(node)
             continue
@@ -71,8 +81,15 @@ def survey(tree: ast.Module) -> Survey:
             _mention(found, node)
         else:
             _store(found, node)
+        if isinstance(node, (ast.For, ast.AsyncFor, ast.While)):
+            stored = (one for part in node.body for one in ast.walk(part) if isinstance(one, ast.Name))
+            found.loops[node] = {one.id for one in stored if isinstance(one.ctx, ast.Store)}
         inside = node if isinstance(node, _FUNCTIONS) else holder
-        below = counts and not _is_all(node)
+        below = counts
+        if _is_all(node):
+            below = False
+            found.listed += _texts(node)
+            found.computed |= any(isinstance(one, (ast.Call, ast.ListComp, ast.GeneratorExp)) for one in ast.walk(node))
         for name in node._fields:
             value = getattr(node, name, None)
             counted = below and name not in ("annotation", "returns")
@@ -124,9 +141,19 @@ def _store(found: Survey, node: ast.AST) -> None:
             found.stores[node.attr] += 1
     elif isinstance(node, ast.Global):
         found.shared.update(node.names)
+        # Defined once more in a function: which of them a call means is not known.
+        found.mentions.values.update(node.names)
     elif isinstance(node, ast.Nonlocal):
         found.rebound.update(node.names)
+        found.mentions.values.update(node.names)
 
 
 def _is_all(node: ast.AST) -> bool:
-    return isinstance(node, ast.Assign) and any(getattr(target, "id", "") == "__all__" for target in node.targets)
+    if isinstance(node, ast.Assign):
+        return any(getattr(target, "id", "") == "__all__" for target in node.targets)
+    return isinstance(node, ast.AugAssign) and getattr(node.target, "id", "") == "__all__"
+
+
+def _texts(node: ast.AST) -> list[str]:
+    constants = (one.value for one in ast.walk(node) if isinstance(one, ast.Constant))
+    return [value for value in constants if isinstance(value, str)]

@@ -104,8 +104,17 @@ class Super:
 
 
 @dataclass(frozen=True)
+class Partial:
+    """``functools.partial`` of something: these arguments stand before those of the call."""
+
+    of: Atom
+    positional: tuple[Value, ...]
+    keywords: tuple[tuple[str | None, Value], ...]
+
+
+@dataclass(frozen=True)
 class TextMethod:
-    """``startswith`` or ``endswith`` of a text that is known."""
+    """A method of a text that is known: what it begins or ends with, or the text in lower or upper case, stripped."""
 
     text: str
     name: str
@@ -121,7 +130,7 @@ class Anything:
     pass
 
 
-_Ours = Module | Function | Class | Instance | Bound | Super
+_Ours = Module | Function | Class | Instance | Bound | Super | Partial
 Atom = _Ours | Const | Mpi | Absent | Late | External | TextMethod | Nothing | Anything
 Value = frozenset[Atom]
 

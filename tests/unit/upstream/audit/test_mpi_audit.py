@@ -73,7 +73,7 @@ FREE = "free of MPI"
         ("import platform\nif not platform.system() == 'Windows':\n    import mpi4py", CERTAIN),
         ("import sys\nif sys.platform.startswith('win'):\n    import mpi4py", FREE),
         ("import sys\nif sys.platform.startswith('lin'):\n    import mpi4py", CERTAIN),
-        ("import sys\nif sys.version_info < (3,):\n    import mpi4py", "unknown"),
+        ("import sys\nif sys.version_info < (3,):\n    import mpi4py", "free of MPI"),
         (BUILD_INFO + "import os\nif os.sep and ENABLE_MULTI_DEVICE:\n    import mpi4py", FREE),
         ("try:\n    import x\nexcept ImportError:\n    pass\nelse:\n    import mpi4py", "unknown"),
         ("import ctypes\nctypes.CDLL('libmpi.so.40')", CERTAIN),

@@ -1,0 +1,105 @@
+"""Small packages in shapes that were once answered wrongly: what the audit says, beside what Python does with them.
+
+``### name`` begins a package, ``## file`` one of its files, ``__init__.py`` unless said otherwise. ``m.py`` imports
+mpi4py and ``free.py`` does not.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from trtllm_builder.process import run
+from trtllm_builder.upstream.audit.audit import audit
+from trtllm_builder.upstream.audit.package import Package
+
+HERE = Path(__file__).parent
+ALWAYS = {
+    "m.py": "from mpi4py import MPI\ncomm = MPI.COMM_WORLD\nVALUE = 5\n",
+    "free.py": "X = 1\n",
+    "BuildInfo.py": "ENABLE_MULTI_DEVICE = 0\n",
+}
+# Its import leaves a mark, whoever asks for it.
+STAND_IN = """\
+import os
+open(os.environ["MARK"], "w").close()
+class Any:
+    def __getattr__(self, name): return Any()
+    def __call__(self, *a, **k): return Any()
+MPI = Any()
+"""
+# A process each, since an import is for ever; a fork is cheaper than an interpreter.
+RUNNER = """\
+import os, sys
+for name in sorted(os.listdir(sys.argv[1])):
+    root = os.path.join(sys.argv[1], name)
+    child = os.fork()
+    if not child:
+        os.environ["MARK"] = os.path.join(root, "mark")
+        os.environ["PYTHONPATH"] = sys.argv[2]
+        sys.path[:0] = [root, sys.argv[2]]
+        try:
+            import tensorrt_llm
+        finally:
+            sys.stderr.flush()
+    if not child:
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        print("failed:", name)
+"""
+
+
+def packages(file: str) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for line in (HERE / file).read_text().splitlines(keepends=True):
+        if line.startswith("### "):
+            files = found.setdefault(line[4:].strip(), dict(ALWAYS))
+            at = "__init__.py"
+        elif line.startswith("## "):
+            at = line[3:].strip()
+            files.setdefault(at, "")
+        else:
+            files[at] = files.get(at, "") + line
+    return found
+
+
+TOUCH, DO_NOT = packages("shapes_that_touch.txt"), packages("shapes_that_do_not.txt")
+
+
+def verdict(files: dict[str, str]) -> str:
+    data = {f"tensorrt_llm/{name}": text.encode() for name, text in files.items()}
+    data.setdefault("tensorrt_llm/__init__.py", b"")
+    return audit(Package(data, data.get)).entry("import").verdict
+
+
+@pytest.mark.parametrize("name", TOUCH)
+def test_what_touches_is_never_free(name: str) -> None:
+    assert verdict(TOUCH[name]) != "free of MPI"
+
+
+@pytest.mark.parametrize("name", DO_NOT)
+def test_what_does_not_is_free(name: str) -> None:
+    assert verdict(DO_NOT[name]) == "free of MPI"
+
+
+def test_python_agrees(tmp_path: Path) -> None:
+    numbered = list(enumerate([*TOUCH.items(), *DO_NOT.items()]))
+    for number, (_name, files) in numbered:
+        for file, text in files.items():
+            path = tmp_path / "packages" / f"{number:03}" / "tensorrt_llm" / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        (tmp_path / "packages" / f"{number:03}" / "tensorrt_llm" / "__init__.py").touch()
+    (tmp_path / "mpi4py").mkdir()
+    (tmp_path / "mpi4py" / "__init__.py").write_text(STAND_IN)
+    env = {"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"}
+    argv = [sys.executable, "-c", RUNNER, str(tmp_path / "packages"), str(tmp_path)]
+    ran = run(argv, env=env, timeout=60)
+    assert ran.ok and not ran.stdout, ran.stdout + ran.stderr
+    touched = {
+        name for number, (name, _files) in numbered if (tmp_path / "packages" / f"{number:03}" / "mark").exists()
+    }
+    assert touched == set(TOUCH)
