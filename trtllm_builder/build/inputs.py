@@ -17,7 +17,7 @@ from trtllm_builder.build.requirements import Requirement, install, listed, reso
 from trtllm_builder.build.run import Run, named_digests
 from trtllm_builder.repro.codec import CODEC
 from trtllm_builder.repro.inputs import Input, sorted_inputs
-from trtllm_builder.repro.lock import Lock, build_tag, parse_lock
+from trtllm_builder.repro.lock import Lock, parse_lock
 from trtllm_builder.text import redact
 
 
@@ -75,13 +75,6 @@ def _requirements(run: Run) -> tuple[Input, ...]:
 def inputs_told(result: Json) -> str:
     held = "held to the lock" if result["lock"]["locked"] else "lock"
     return f"{len(result['document']['inputs'])} inputs, {held} {result['lock']['sha256'][:16]}"
-
-
-def use_inputs(run: Run) -> None:
-    """What the result of the stage decides for those that follow."""
-    lock, asked = run_lock(run), run.material.request.asked
-    held = build_tag(lock.epoch, lock.digest) if run.results["inputs"]["lock"]["locked"] else ""
-    run.build_tag = held if asked.build_tag is None else asked.build_tag
 
 
 def check_early(run: Run, *, tools: bool) -> None:

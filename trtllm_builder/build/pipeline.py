@@ -119,6 +119,7 @@ def build(request: Request, observer: Observer, *, rebuild: bool = False, run_id
                 lock=lock,
                 observer=told,
                 rebuild=workspace.journal.rebuilding(),
+                build_tag=request.build_tag,
             )
             _note_run(run)
             told.run(run.identifier, run.log_directory)
@@ -230,7 +231,6 @@ def _obtain_rest(run: Run) -> None:
     carry_out(_INPUTS, run)
     # What is compiled depends on some of them, and says so itself.
     run.redo = redo
-    inputs.use_inputs(run)
 
 
 def _reused(run: Run, lock: str) -> bool:

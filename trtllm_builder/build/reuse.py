@@ -18,6 +18,8 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+from packaging.utils import parse_wheel_filename
+
 from trtllm_builder.binary.wheel import WheelError
 from trtllm_builder.build.journal import Json
 from trtllm_builder.build.run import Run
@@ -60,16 +62,27 @@ def is_wanted(run: Run) -> bool:
 
 def look(run: Run, digest: str) -> Found | None:
     """The wheel of that lock in our own store, else in the index. What is there and not sound is a note."""
-    place = _store(run.plan) / digest
+    place = _store(run.plan) / _name(digest, run.build_tag)
     for origin in (str(place), run.material.request.index):
         try:
             directory = _from_index(run, digest) if origin != str(place) else place if place.is_dir() else None
             if origin is not None and directory is not None:
-                return _sound(directory, digest, origin)
+                found = _sound(directory, digest, origin)
+                # One with a build tag is not what a build without a lock makes, nor the other way round.
+                if _build_tag(found.wheel) == run.build_tag:
+                    return found
         except (BuilderError, OSError, ValueError, KeyError, TypeError, HTTPException) as error:
             told = error.what if isinstance(error, BuilderError) else str(error) or type(error).__name__
             run.observer.note(f"the wheel of this lock in {origin} is not reused: {told}")
     return None
+
+
+def _name(digest: str, build_tag: str) -> str:
+    return f"{digest}-{build_tag}" if build_tag else digest
+
+
+def _build_tag(wheel: Path) -> str:
+    return "".join(map(str, parse_wheel_filename(wheel.name)[2]))
 
 
 def _sound(directory: Path, digest: str, origin: str) -> Found:
@@ -119,9 +132,10 @@ def _obtain(location: str, target: Path) -> None:
 
 
 def kept_wheel(caches: Path, digest: str) -> Path | None:
-    """The wheel of that lock in the store of ``caches``, None when it is not there or not sound."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        return _sound(caches / DIRECTORY / digest, digest, "").wheel
+    """A wheel of that lock in the store of ``caches``, None when there is none that is sound."""
+    for directory in sorted((caches / DIRECTORY).glob(f"{digest}*")):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            return _sound(directory, digest, "").wheel
     return None
 
 
@@ -201,22 +215,22 @@ def keep(run: Run) -> None:
     """A copy of the finished wheel for later builds from the same lock; one of edited sources is nobody else's."""
     if run.results["compile"]["edited"] or run.results["fetch"]["uncommitted"]:
         return
-    digest, store = run.results["inputs"]["lock"]["sha256"], _store(run.plan)
+    store, name = _store(run.plan), _name(run.results["inputs"]["lock"]["sha256"], run.build_tag)
     wheel, sha256 = Path(run.results["record"]["wheel"]), run.results["record"]["sha256"]
     try:
         store.mkdir(parents=True, exist_ok=True)
-        record = store / digest / f"{wheel.name}{_RECORD}"
+        record = store / name / f"{wheel.name}{_RECORD}"
         if record.is_file() and json.loads(record.read_text("utf-8"))["wheel"]["sha256"] == sha256:
             return
-        fresh = Path(tempfile.mkdtemp(prefix=f".{digest[:16]}-", suffix=".new", dir=store))
+        fresh = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=store))
         try:
             # The workspace's own copy: the one in --out is for its owner to do with as they please.
             _link(Path(run.results["normalise"]["wheel"]), fresh / wheel.name)
             for suffix in _BESIDE:
                 with suppress(FileNotFoundError):
                     shutil.copyfile(f"{wheel}{suffix}", fresh / f"{wheel.name}{suffix}")
-            shutil.rmtree(store / digest, ignore_errors=True)
-            fresh.rename(store / digest)
+            shutil.rmtree(store / name, ignore_errors=True)
+            fresh.rename(store / name)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
         _trim(store, run.plan.profile)

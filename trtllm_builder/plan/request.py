@@ -15,7 +15,7 @@ from trtllm_builder.plan.paths import expand_home
 from trtllm_builder.profile.load import LoadedProfile, load_profile, search_path
 from trtllm_builder.profile.names import canary_size, parse_source_url
 from trtllm_builder.profile.search import is_path
-from trtllm_builder.repro.lock import Lock, read_lock
+from trtllm_builder.repro.lock import Lock, build_tag, read_lock
 from trtllm_builder.text import redact
 
 # user@host:path, as ssh writes it
@@ -123,6 +123,13 @@ class Request:
     def url(self) -> str:
         """The source URL when no directory is given."""
         return self.loaded.profile.source.url if self.asked.source is None else self.asked.source
+
+    @property
+    def build_tag(self) -> str:
+        """The wheel's (PEP 427), empty for none: with a lock two wheels of one name are never two different ones."""
+        if self.asked.build_tag is not None or self.locked is None:
+            return self.asked.build_tag or ""
+        return build_tag(self.locked.epoch, self.locked.digest)
 
     @property
     def index(self) -> str | None:
