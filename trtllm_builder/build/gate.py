@@ -14,7 +14,7 @@ from trtllm_builder.gate.broker import Broker
 from trtllm_builder.gate.job import Killed
 from trtllm_builder.gate.launcher import CLIENT, LOST, install_client, set_slots
 from trtllm_builder.gate.policy import Budget, Policy
-from trtllm_builder.host.kills import takes_all
+from trtllm_builder.host.kills import oom_groups
 from trtllm_builder.host.memory import read_memory
 from trtllm_builder.plan.peaks import add_peaks, peaks_path, read_peaks
 
@@ -52,11 +52,11 @@ class Gate:
         if not run.plan.gate.on:
             return self
         policy = Policy(slots=run.plan.jobs.cores)
-        if group := takes_all():
+        if groups := oom_groups():
             policy = policy.careful()
             run.observer.note(
-                f"{group} has the kernel kill everything here when it kills one compiler: none is let in on the chance "
-                "that peaks do not meet"
+                f"memory.oom.group in {groups[0]} has the kernel kill everything there when it kills one compiler: "
+                "none is let in on the chance that peaks do not meet"
             )
         broker = Broker(
             run.workspace.gate,
@@ -106,7 +106,7 @@ class Gate:
             self._say(f"the gate failed ({type(broker.failure).__name__}: {broker.failure})")
         elif (self._run.workspace.gate / LOST).exists():
             self._say("compilers got no answer at the gate")
-        return replace(progress, waiting=len(broker.waiting))
+        return replace(progress, waiting=broker.short)
 
     def waiting(self) -> frozenset[int]:
         """The processes that wait at the gate now."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from trtllm_builder.attest.keys import PrivateKey, read_private_key
 from trtllm_builder.build.finish import report_page
+from trtllm_builder.build.gate import PEAKS
 from trtllm_builder.build.inputs import run_lock
 from trtllm_builder.build.journal import Json
 from trtllm_builder.build.run import Run, file_lost
@@ -20,6 +21,7 @@ from trtllm_builder.data import data_dir
 from trtllm_builder.plan.environment import FROM_HOST
 from trtllm_builder.plan.make import Material
 from trtllm_builder.plan.model import jsonable
+from trtllm_builder.plan.peaks import read_peaks
 from trtllm_builder.repro.codec import CODEC
 from trtllm_builder.repro.lock import lock_path
 from trtllm_builder.repro.provenance import BUILDER, Build, Byproduct, provenance_path, statement_text
@@ -116,7 +118,8 @@ def _facts(run: Run, wheel: str) -> dict[str, Any]:
         "tools": run.results["tools"],
         "host": {"platform": platform.platform(), **run.material.survey.host.to_json()},
         "measured": {
-            key: compiled[key] for key in ("seconds", "peak_memory", "peak_disk", "cache", "timeline")
+            **{key: compiled[key] for key in ("seconds", "peak_memory", "peak_disk", "cache", "timeline", "gate")},
+            "peaks": read_peaks(run.log_directory / PEAKS)[0].to_json(),
         },
         "log": {"path": compiled["log"], "sha256": compiled["log_sha256"]},
         "report": run.results["verify"]["report"],

@@ -57,9 +57,9 @@ class GateJob:
 
     @property
     def told(self) -> str:
-        """Why it waited, the longest first."""
+        """Why it waited, the longest first; that others were at work already need not be said of each."""
         reasons = sorted(self.waited.items(), key=lambda one: -one[1])
-        return ", ".join(_WHY.get(why, why) for why, seconds in reasons if seconds >= 0.1)
+        return ", ".join(_WHY.get(why, why) for why, seconds in reasons if seconds >= 0.1 and why != "slots")
 
 
 @dataclass(frozen=True)

@@ -168,6 +168,8 @@ def _resources(progress: Progress, width: int) -> list[str]:
         f"disk {format_size(progress.disk_free)} free, {format_size(progress.peak_disk)} taken",
         f"{progress.jobs} jobs on {progress.cpu:.1f} cores",
     ]
+    if progress.waiting:
+        facts.append(f"{progress.waiting} wait for memory")
     if progress.hits + progress.misses:
         facts.append(f"cache {progress.hits} of {progress.hits + progress.misses} hits")
     rows: list[str] = []

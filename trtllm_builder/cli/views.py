@@ -100,6 +100,7 @@ class JsonView:
                 done=progress.done,
                 total=progress.total,
                 elapsed=round(progress.elapsed, 1),
+                waiting=progress.waiting,
                 eta=None if progress.eta is None else round(progress.eta, 1),
                 memory=progress.memory,
                 disk_free=progress.disk_free,

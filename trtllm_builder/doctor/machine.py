@@ -48,7 +48,7 @@ def _oom_group(machine: Machine) -> list[Finding]:
         warn(
             "oom-group",
             f"memory.oom.group is set in {group}: when one compiler has no memory left, the kernel ends everything "
-            "there, the builder too",
+            "there, the builder too; a build therefore lets in no compiler on the chance that peaks do not meet",
             "leave more room (build.reserve, build.jobs in the profile), and build with --detach",
         )
         for group in machine.oom_groups

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from trtllm_builder import data
 from trtllm_builder.doctor.facts import Graphics, Machine, Place, Privileges
-from trtllm_builder.host.cgroups import levels, read_text
+from trtllm_builder.host.cgroups import read_text
 from trtllm_builder.host.cpu import read_cpu
 from trtllm_builder.host.disk import probe_disk
 from trtllm_builder.host.driver import ask_driver
 from trtllm_builder.host.gpu import read_gpus
+from trtllm_builder.host.kills import oom_groups
 from trtllm_builder.host.memory import read_memory
 from trtllm_builder.verify.restrict import trial
 
@@ -36,9 +37,7 @@ def read_machine(environ: Mapping[str, str], root: Path = Path("/")) -> Machine:
         cpu=read_cpu(root),
         cores=(read_text(root / "proc/cpuinfo") or "").count("processor\t:") or os.cpu_count() or 1,
         memory=read_memory(root),
-        oom_groups=tuple(
-            level.shown for level in levels("memory", root) if level.version == 2 and level.number("memory.oom.group")
-        ),
+        oom_groups=oom_groups(root),
         kernel=read_text(root / "proc/sys/kernel/osrelease") or os.uname().release,
         shm=probe_disk(shm) if os.access(shm, os.F_OK) else None,
         places=_places(environ, root),

@@ -35,10 +35,11 @@ class Broker:
     """Serves from ``with`` to its end. ``read_budget`` says what is free at a moment of ``clock``; like ``judge`` and
     ``kills`` it is asked in the broker's thread.
 
-    ``waiting`` has the processes of the clients that wait at the moment, ``waited`` the seconds that each file's
-    compiler has waited, ``killed`` those that no retry saved, ``again`` how many were tried once more. ``failure`` is
-    set when the thread died of a fault of ours: connections are closed then, and clients go by their slots. Entering
-    raises OSError when there can be no socket in ``directory``.
+    ``waiting`` has the processes of the clients that wait at the moment, ``short`` how many of them do so for memory
+    and not for a core; ``waited`` the seconds that each file's compiler has waited; ``killed`` those that no retry
+    saved, ``again`` how many were tried once more. ``failure`` is set when the thread died of a fault of ours:
+    connections are closed then, and clients go by their slots. Entering raises OSError when there can be no socket in
+    ``directory``.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Broker:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.waiting: frozenset[int] = frozenset()
+        self.short = 0
         self.waited: dict[str, float] = {}
         self.killed: tuple[Killed, ...] = ()
         self.again = 0
@@ -101,7 +103,7 @@ class Broker:
             self._selector.close()
             self._listener.close()
             self._stopped.close()
-            self.waiting = frozenset()
+            self.waiting, self.short = frozenset(), 0
             self._decisions.flush()
 
     def _turn(self) -> bool:
@@ -131,7 +133,9 @@ class Broker:
                 # What was just given back is not in that look yet.
                 self._pause = _FRESH
             self._decide(now)
-        self.waiting = frozenset(job.who.pid for job in self._jobs.values() if job.line is not None)
+        line = [job for job in self._jobs.values() if job.line is not None]
+        self.waiting = frozenset(job.who.pid for job in line)
+        self.short = sum(job.told not in ("", "slots") for job in line)
         return True
 
     def _accept(self) -> None:

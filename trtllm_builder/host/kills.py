@@ -48,11 +48,11 @@ def _field(text: str | None) -> int | None:
     return None
 
 
-def takes_all(root: Path = Path("/")) -> str | None:
-    """The file that has the kernel kill all of a cgroup when it kills one process in it (``memory.oom.group``, version
-    2): of this process's cgroup or one above. None where there is no such file, or it says 0."""
-    named = ((f"{level.shown}/memory.oom.group", level.read("memory.oom.group")) for level in levels("memory", root))
-    return next((name for name, text in named if text == "1"), None)
+def oom_groups(root: Path = Path("/")) -> tuple[str, ...]:
+    """The cgroups around this process of which the kernel ends everything when it kills one process in them for memory
+    (``memory.oom.group``, version 2), the innermost first."""
+    found = (level for level in levels("memory", root) if level.version == 2 and level.number("memory.oom.group"))
+    return tuple(level.shown for level in found)
 
 
 def rise(before: Kills, after: Kills) -> Rise:
