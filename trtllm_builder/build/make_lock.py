@@ -26,7 +26,9 @@ def make_lock(request: Request, observer: Observer) -> Lock:
         caches = Path(make_plan(request)[0].caches)
         with told_as_sentences("making a lock"):
             tag_cache(caches)
-            with tempfile.TemporaryDirectory(prefix="lock-", dir=caches) as scratch:
+            # Where gc looks, should we be killed.
+            (caches / "workspaces").mkdir(exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix="lock-", dir=caches / "workspaces") as scratch:
                 return _make(replace(request, asked=replace(request.asked, workspace=Path(scratch))), observer)
 
 

@@ -15,6 +15,7 @@ from trtllm_builder.build import record as recording
 from trtllm_builder.build.bundle_use import with_bundle
 from trtllm_builder.build.events import Recorder
 from trtllm_builder.build.journal import Journal, Json
+from trtllm_builder.build.kept import keep
 from trtllm_builder.build.left import as_asked, as_left
 from trtllm_builder.build.observer import Observer
 from trtllm_builder.build.registry import RunEntry, new_identifier, register
@@ -219,7 +220,7 @@ def _carry_out_all(run: Run) -> None:
     for stage in _LAST:
         carry_out(stage, run)
     if run.redo:
-        reuse.keep(run)
+        keep(run)
 
 
 def _obtain_rest(run: Run) -> None:

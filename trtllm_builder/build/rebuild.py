@@ -11,9 +11,9 @@ from pathlib import Path
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
+from trtllm_builder.build.kept import kept_wheel
 from trtllm_builder.build.observer import Observer
 from trtllm_builder.build.pipeline import build
-from trtllm_builder.build.reuse import kept_wheel
 from trtllm_builder.errors import UsageError
 from trtllm_builder.plan.make import make_plan
 from trtllm_builder.plan.request import Asked, Request, make_request

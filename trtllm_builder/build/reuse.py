@@ -1,31 +1,22 @@
 """A wheel that was built before from the same lock: found, verified again, and taken instead of compiling.
 
-Every clean build leaves a copy of its wheel and of what stands beside it in ``wheels/LOCK-DIGEST`` of the caches (a
-hard link where the disk can), put there by one rename. An index is asked after that (index/published.py).
+Our own store (kept.py) is asked first, then the index (index/published.py).
 """
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import tempfile
 from contextlib import suppress
-from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-from packaging.utils import parse_wheel_filename
-
-from trtllm_builder.binary.wheel import WheelError
 from trtllm_builder.build.journal import Json
+from trtllm_builder.build.kept import BESIDE, RECORD, UNSOUND, WHEELS, Found, directory_name, read_kept, tag_of
 from trtllm_builder.build.run import Run
 from trtllm_builder.errors import BuilderError
 from trtllm_builder.index.published import find_by_lock, is_url
-from trtllm_builder.plan.model import Plan
 from trtllm_builder.repro.wheel_writer import sha256_of
 from trtllm_builder.verify.audit import audit
 from trtllm_builder.verify.auditwheel import find_auditwheel
@@ -34,21 +25,7 @@ from trtllm_builder.verify.expect import from_plan
 from trtllm_builder.verify.smoke import smoke
 from trtllm_builder.verify.verdict import make_report
 
-DIRECTORY = "wheels"
-_RECORD = ".record.json"
-_BESIDE = (_RECORD, ".lock.json", ".intoto.json", ".intoto.jsonl", ".report.html")
-# Of one profile so many stay, those built last.
-_KEPT = 3
 _WITHIN = 60.0  # seconds without an answer
-
-
-@dataclass(frozen=True)
-class Found:
-    """A wheel and its record that say of each other what they should; ``origin`` is where they were, for a person."""
-
-    wheel: Path
-    record: dict[str, Any]
-    origin: str
 
 
 def is_wanted(run: Run) -> bool:
@@ -62,40 +39,19 @@ def is_wanted(run: Run) -> bool:
 
 def look(run: Run, digest: str) -> Found | None:
     """The wheel of that lock in our own store, else in the index. What is there and not sound is a note."""
-    place = _store(run.plan) / _name(digest, run.build_tag)
+    place = Path(run.plan.caches) / WHEELS / directory_name(digest, run.build_tag)
     for origin in (str(place), run.material.request.index):
         try:
             directory = _from_index(run, digest) if origin != str(place) else place if place.is_dir() else None
             if origin is not None and directory is not None:
-                found = _sound(directory, digest, origin)
+                found = read_kept(directory, digest, origin)
                 # One with a build tag is not what a build without a lock makes, nor the other way round.
-                if _build_tag(found.wheel) == run.build_tag:
+                if tag_of(found.wheel) == run.build_tag:
                     return found
-        except (BuilderError, OSError, ValueError, KeyError, TypeError, HTTPException) as error:
+        except (BuilderError, *UNSOUND, HTTPException) as error:
             told = error.what if isinstance(error, BuilderError) else str(error) or type(error).__name__
             run.observer.note(f"the wheel of this lock in {origin} is not reused: {told}")
     return None
-
-
-def _name(digest: str, build_tag: str) -> str:
-    return f"{digest}-{build_tag}" if build_tag else digest
-
-
-def _build_tag(wheel: Path) -> str:
-    return "".join(map(str, parse_wheel_filename(wheel.name)[2]))
-
-
-def _sound(directory: Path, digest: str, origin: str) -> Found:
-    path = next(directory.glob(f"*.whl{_RECORD}"), None)
-    if path is None:
-        raise ValueError("it has no record")
-    record = json.loads(path.read_text("utf-8"))
-    wheel = directory / path.name.removesuffix(_RECORD)
-    if record["wheel"]["name"] != wheel.name or record["lock"]["sha256"] != digest:
-        raise ValueError("its record is of another wheel")
-    if not wheel.is_file() or sha256_of(wheel) != record["wheel"]["sha256"]:
-        raise ValueError("it has not the sha256 that its record says")
-    return Found(wheel, record, origin)
 
 
 def _from_index(run: Run, digest: str) -> Path | None:
@@ -111,7 +67,7 @@ def _from_index(run: Run, digest: str) -> Path | None:
     _obtain(published.location, wheel)
     if sha256_of(wheel) != published.sha256:
         raise ValueError("it has not the sha256 that the index says")
-    for suffix in _BESIDE:
+    for suffix in BESIDE:
         with suppress(FileNotFoundError):
             _obtain(f"{published.location}{suffix}", wheel.with_name(f"{wheel.name}{suffix}"))
     return directory
@@ -131,14 +87,6 @@ def _obtain(location: str, target: Path) -> None:
         raise
 
 
-def kept_wheel(caches: Path, digest: str) -> Path | None:
-    """A wheel of that lock in the store of ``caches``, None when there is none that is sound."""
-    for directory in sorted((caches / DIRECTORY).glob(f"{digest}*")):
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            return _sound(directory, digest, "").wheel
-    return None
-
-
 def take(run: Run, found: Found) -> bool:
     """Verify it again as a build verifies its own, and put it where the build's would go; False, with a note, when it
     does not pass."""
@@ -147,7 +95,7 @@ def take(run: Run, found: Found) -> bool:
     run.journal.append("begin", stage="reuse", run=run.identifier, why="")
     try:
         verified = _verify(run, found)
-    except (BuilderError, WheelError, OSError, KeyError, TypeError, ValueError) as error:
+    except (BuilderError, *UNSOUND) as error:
         verified = str(error)
     if isinstance(verified, str):
         run.observer.note(f"the wheel of this lock in {found.origin} is not reused: {verified}")
@@ -190,7 +138,7 @@ def _verify(run: Run, found: Found) -> Json | str:
 def _place(found: Found, out: Path) -> Json:
     """What stands beside a wheel first: it never stands without it."""
     out.mkdir(parents=True, exist_ok=True)
-    names = [f"{found.wheel.name}{suffix}" for suffix in _BESIDE]
+    names = [f"{found.wheel.name}{suffix}" for suffix in BESIDE]
     for name in (*names, found.wheel.name):
         source = found.wheel.with_name(name)
         if not source.is_file():
@@ -205,57 +153,7 @@ def _place(found: Found, out: Path) -> Json:
     return {
         "wheel": str(wheel),
         "sha256": found.record["wheel"]["sha256"],
-        "record": f"{wheel}{_RECORD}",
+        "record": f"{wheel}{RECORD}",
         "provenance": f"{wheel}.intoto.json",
         "bundle": "",
     }
-
-
-def keep(run: Run) -> None:
-    """A copy of the finished wheel for later builds from the same lock; one of edited sources is nobody else's."""
-    if run.results["compile"]["edited"] or run.results["fetch"]["uncommitted"]:
-        return
-    store, name = _store(run.plan), _name(run.results["inputs"]["lock"]["sha256"], run.build_tag)
-    wheel, sha256 = Path(run.results["record"]["wheel"]), run.results["record"]["sha256"]
-    try:
-        store.mkdir(parents=True, exist_ok=True)
-        record = store / name / f"{wheel.name}{_RECORD}"
-        if record.is_file() and json.loads(record.read_text("utf-8"))["wheel"]["sha256"] == sha256:
-            return
-        fresh = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=store))
-        try:
-            # The workspace's own copy: the one in --out is for its owner to do with as they please.
-            _link(Path(run.results["normalise"]["wheel"]), fresh / wheel.name)
-            for suffix in _BESIDE:
-                with suppress(FileNotFoundError):
-                    shutil.copyfile(f"{wheel}{suffix}", fresh / f"{wheel.name}{suffix}")
-            shutil.rmtree(store / name, ignore_errors=True)
-            fresh.rename(store / name)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
-        _trim(store, run.plan.profile)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        run.observer.note(f"the wheel is not kept for later builds from the same lock: {error}")
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
-
-
-def _trim(store: Path, profile: str) -> None:
-    """Only the last few of a profile stay."""
-    ages = []
-    for path in store.iterdir():
-        with suppress(OSError, ValueError, KeyError, TypeError, IndexError):
-            record = next(path.glob(f"*{_RECORD}"))
-            if json.loads(record.read_text("utf-8"))["plan"]["profile"] == profile:
-                ages.append((record.stat().st_mtime, path))
-    for _, path in sorted(ages, reverse=True)[_KEPT:]:
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def _store(plan: Plan) -> Path:
-    return Path(plan.caches) / DIRECTORY

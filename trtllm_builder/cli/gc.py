@@ -22,6 +22,7 @@ def gc(
     compile_cache: Annotated[
         bool, typer.Option("--compile-cache", help="Our ccache; one named in build.ccache.dir is yours and stays.")
     ] = False,
+    wheels: Annotated[bool, typer.Option("--wheels", help="Copies kept for builds from the same lock.")] = False,
     tools: Annotated[bool, typer.Option("--tools", help="Toolkits and programs no workspace was built with.")] = False,
     runs: Annotated[bool, typer.Option("--runs", help="Logs of all but a workspace's last run; gone runs.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="All of these kinds.")] = False,
@@ -35,7 +36,7 @@ def gc(
 ) -> None:
     """Show what builds left on the disks and how much it takes; with --yes remove what was chosen.
 
-    Nothing goes that a running build uses or that no build of ours made. Wheels and their records always stay.
+    Nothing goes that a running build uses or that no build of ours made. Wheels and records in --out always stay.
     """
     import json
     import os
@@ -45,7 +46,7 @@ def gc(
     from trtllm_builder.build.gc.measure import freed
     from trtllm_builder.build.gc.places import look
 
-    flags = (workspaces, sources, downloads, compile_cache, tools, runs)
+    flags = (workspaces, sources, downloads, compile_cache, wheels, tools, runs)
     kinds: frozenset[Kind] = frozenset(kind for kind, flag in zip(KINDS, flags, strict=True) if flag or everything)
     wish = Wish(kinds, older_than, keep, unfinished)
     known = look(os.environ)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -98,12 +99,22 @@ def shared_environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture
 def builder(shared_environ: dict[str, str], tmp_path: Path) -> Iterator[Builder]:
+    # What an earlier test built from the same inputs would be taken again.
+    forget_wheels(shared_environ)
     builder = Builder(shared_environ, tmp_path / "workspace", tmp_path / "out")
     yield builder
     for child in builder.started:
         if child.poll() is None:
             child.kill()
             child.wait()
+
+
+def forget_wheels(environ: dict[str, str]) -> None:
+    """The store of finished wheels (build/kept.py)."""
+    store = Path(environ["XDG_CACHE_HOME"]) / "trtllm-builder" / "wheels"
+    shutil.rmtree(store, ignore_errors=True)
+    if store.is_file():
+        store.unlink()
 
 
 def living_in(directory: Path) -> list[str]:

@@ -101,7 +101,7 @@ def test_another_workspace_with_other_jobs_hits_the_cache_and_gives_the_same_byt
     first = builder.wheel.read_bytes()
     shutil.rmtree(builder.out)
     builder.workspace = tmp_path / "a_much_longer_name" / "workspace"
-    events = builder.events("--jobs", "2")
+    events = builder.events("--jobs", "2", "--rebuild")
     assert builder.wheel.read_bytes() == first
     compiled = builder.record["measured"]["cache"]
     assert compiled["hits"] > 0 and compiled["misses"] == 0

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-import zipfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -236,6 +235,10 @@ def test_killed_fifty_times(builder: Any, tmp_path: Path) -> None:
     ]
     for siege in sieges:
         siege.place.mkdir()
+    # No build may take the wheel of another: a file stands in the place of the store.
+    store = Path(builder.environ["XDG_CACHE_HOME"]) / "trtllm-builder" / "wheels"
+    store.parent.mkdir(exist_ok=True)
+    store.touch()
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda siege: siege.lay(STRIKES // 2), sieges))
     struck = sum((siege.struck for siege in sieges), Counter[str]())
@@ -249,15 +252,4 @@ def test_killed_fifty_times(builder: Any, tmp_path: Path) -> None:
     undisturbed = builder.wheel.read_bytes()
     plain, cached = sieges
     assert all(wheel.name == builder.wheel.name for wheel in plain.wheels + cached.wheels)
-    assert all(wheel.read_bytes() == undisturbed for wheel in cached.wheels)
-    # Without a cache no two builds agree on libraries with GPU code, disturbed or not: nvcc puts its process number
-    # into names that only one file sees.
-    expected = members(builder.wheel)
-    assert all(members(wheel) == expected for wheel in plain.wheels)
-
-
-def members(wheel: Path) -> dict[str, bytes]:
-    """Contents of all members; of libraries only that they are there."""
-    with zipfile.ZipFile(wheel) as archive:
-        names = [name for name in archive.namelist() if not name.endswith("/RECORD")]
-        return {name: b"" if name.endswith(".so") else archive.read(name) for name in names}
+    assert all(wheel.read_bytes() == undisturbed for wheel in plain.wheels + cached.wheels)

@@ -12,14 +12,16 @@ from typing import Any, Literal
 
 from trtllm_builder.build.gc.measure import Measured, measure
 from trtllm_builder.build.gc.places import Known, Place, directories
+from trtllm_builder.build.kept import WHEELS
 from trtllm_builder.build.registry import runs_dir
+from trtllm_builder.build.scratch import LOCK, PREFIX
 from trtllm_builder.build.workspace import Workspace
 from trtllm_builder.data import data_dir
 from trtllm_builder.plan.compile_cache import UNTRUSTED
 from trtllm_builder.tools.store import RECEIPT
 
-Kind = Literal["workspace", "source", "downloads", "compile-cache", "tools", "run"]
-KINDS: tuple[Kind, ...] = ("workspace", "source", "downloads", "compile-cache", "tools", "run")
+Kind = Literal["workspace", "source", "downloads", "compile-cache", "wheel", "tools", "run"]
+KINDS: tuple[Kind, ...] = ("workspace", "source", "downloads", "compile-cache", "wheel", "tools", "run")
 # What a removal that was cut short left: renamed first, so that nobody takes the rest of it for whole.
 LEFT = ".removing-"
 
@@ -64,7 +66,7 @@ def in_use(item: Item, places: Sequence[Place]) -> str:
         return _worker(item.path)
     if item.kind == "tools":
         return _tool_user(item.path, places)
-    if item.kind in ("source", "downloads", "compile-cache"):
+    if item.kind in ("source", "downloads", "compile-cache", "wheel"):
         return next(filter(None, (_cache_user(base, places) for base in item.path.parents)), "")
     return ""
 
@@ -121,12 +123,15 @@ def _workspace(place: Place) -> Item:
 
 
 def _caches(base: Path) -> Iterator[tuple[Kind, Path, Path | None]]:
-    """Source repositories and LFS objects, each with the lock of who uses it, packages, and the compile cache."""
+    """Source repositories and LFS objects, each with the lock of who uses it, packages, the compile cache, and wheels
+    that are kept for builds from the same lock."""
     for path in directories(base / "git"):
         if path.name.startswith(LEFT):
             yield "source", path, None
         elif path.suffix == ".git" and (path / "HEAD").is_file():
             yield "source", path, path.with_name(f"{path.name}.lock")
+    for path in directories(base / WHEELS):
+        yield "wheel", path, None
     wanted: tuple[tuple[Kind, str], ...] = (
         ("source", "lfs"),
         ("downloads", "pip"),
@@ -135,6 +140,8 @@ def _caches(base: Path) -> Iterator[tuple[Kind, Path, Path | None]]:
         ("compile-cache", UNTRUSTED),
     )
     for path in directories(base):
+        if path.name.startswith((PREFIX, f"{LEFT}{PREFIX}")):
+            yield "downloads", path, path / LOCK
         for kind, name in wanted:
             if path.name == name or path.name.startswith(f"{LEFT}{name}-"):
                 yield kind, path, path / "lfs.lock" if path.name == "lfs" else None
