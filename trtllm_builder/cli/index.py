@@ -55,7 +55,10 @@ def yank(
     reason: Annotated[str, typer.Option("--reason", help="Why; installers show it.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Withdraw a wheel: installers pass it over, unless somebody asks for exactly that version."""
+    """Withdraw a wheel.
+
+    Installers then pass it over, unless somebody asks for exactly that version; whoever has it keeps it.
+    """
     _yank("yank", root, which, reason, as_json)
 
 
@@ -91,9 +94,9 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Remove all but the wheels of each variant and Python that were published last.
+    """Remove all but the newest of each variant and Python.
 
-    Never goes: what was built --locked, what a --lock names, and other projects' wheels.
+    The newest are those published last. Never goes: what was built --locked, what a --lock names, and other projects' wheels.
     """
     from trtllm_builder.build.signals import interruptible
     from trtllm_builder.publish.change import prune as change
@@ -121,7 +124,10 @@ def check(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Read every file, hash and page of the index, and say what is not as it should be (exit status 8)."""
+    """Say what is not as it should be.
+
+    Reads every file, hash and page of the index. Exit 8 when something is wrong.
+    """
     from dataclasses import asdict
 
     from trtllm_builder.build.signals import interruptible

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def publish(
-    wheels: Annotated[list[Path], typer.Argument(metavar="WHEEL...", help="Wheels, with their records beside them.")],
+    wheels: Annotated[list[Path], typer.Argument(metavar="WHEEL", help="Wheels, with their records beside them.")],
     index: Annotated[
         str,
         typer.Option(

@@ -67,14 +67,16 @@ class Offer:
 
 @dataclass(frozen=True)
 class Variant:
-    """``name`` is empty for wheels of ours that carry no label; ``older`` more are in its tree."""
+    """``name`` is empty for wheels of ours that carry no label. ``newest`` are of one version, for several Pythons;
+    ``older`` more than those and ``earlier`` are in its tree."""
 
     project: str
     name: str
     tree: str
     cuda: str
     gpus: tuple[tuple[str, str], ...]
-    offers: tuple[Offer, ...]
+    newest: tuple[Offer, ...]
+    earlier: tuple[Offer, ...]
     withdrawn: tuple[Wheel, ...]
     older: int
 
@@ -121,15 +123,16 @@ def _variants(index: Index) -> list[Variant]:
 def _variant(project: str, name: str, wheels: list[Wheel]) -> Variant:
     """``wheels`` are in order, the newest version last."""
     standing = [wheel for wheel in wheels if wheel.yanked is None]
-    newest = list(dict.fromkeys(wheel.version for wheel in reversed(standing)))[:_SHOWN]
-    offers = [_offer(wheel) for version in newest for wheel in standing if wheel.version == version]
+    versions = list(dict.fromkeys(wheel.version for wheel in reversed(standing)))[:_SHOWN]
+    offers = [_offer(wheel) for version in versions for wheel in standing if wheel.version == version]
     return Variant(
         project=project,
         name=name,
         tree=f"v/{name}/simple/" if name else "simple/",
         cuda=_cuda(name),
         gpus=tuple((target, _GPUS.get(number, "")) for target, number in _targets(name, offers)),
-        offers=tuple(offers),
+        newest=tuple(offer for offer in offers if offer.wheel.version == versions[0]),
+        earlier=tuple(offer for offer in offers if offer.wheel.version != versions[0]),
         withdrawn=tuple(wheel for wheel in reversed(wheels) if wheel.yanked is not None)[:_SHOWN],
         older=len(standing) - len(offers),
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trtllm_builder import canary
 from trtllm_builder.errors import PublishError
 from trtllm_builder.source.model import ORIGINAL
 
@@ -114,7 +115,8 @@ def _unpinned(source: Document) -> list[str]:
     if not source["pinned"] and source["served_by"] not in (ORIGINAL, "directory"):
         found.append(f"{source['ref']} is {source['commit'][:12]} as {source['served_by']} says")
     for one in source["dependencies"]:
-        # From the cache: as it was when the tag was last seen, or as a bundle's maker saw it.
-        if one["ref"] and one["served_by"] not in (ORIGINAL, "cache"):
+        # From the cache: as it was when the tag was last seen, or as a bundle's maker saw it. The canary's are ours.
+        ours = one["url"].startswith(f"{canary.BASE}/")
+        if one["ref"] and one["served_by"] not in (ORIGINAL, "cache") and not ours:
             found.append(f"{one['name']} {one['ref']} is {one['commit'][:12]} as {one['served_by']} says")
     return found

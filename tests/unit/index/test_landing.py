@@ -34,7 +34,7 @@ def test_withdrawn_wheels_have_no_line_and_old_ones_are_counted(entry: Entry) ->
     page = landing_page(Index(tuple(wheels)))
     assert "1.5.0+sd.cu130.sm89 was withdrawn: wrong &lt;b&gt;answers&lt;/b&gt;" in page
     assert wheels[5].sha256 not in page and "2 older in" in page
-    assert page.index("<h3>1.4.0") < page.index("<h3>1.3.0")
+    assert page.index("<h3>1.4.0") < page.index("<summary>1.3.0")
 
 
 def test_nothing_of_a_wheel_becomes_markup(entry: Entry) -> None:

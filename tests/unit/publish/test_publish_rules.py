@@ -84,7 +84,11 @@ def test_a_build_that_cannot_be_trusted_is_refused(make_build: Make, change: Cal
         ),
         edit("measured.cache", {"remote": ["http://cache:8080"], "trusted": True}),
         edit("measured.cache", {"remote": [], "trusted": False}),
-        edit("source.dependencies", [{"name": "fmt", "commit": "d" * 40, "served_by": "ghproxy", "ref": ""}]),
+        edit("source.dependencies", [{"name": "fmt", "url": "", "commit": "d" * 40, "served_by": "a", "ref": ""}]),
+        edit(
+            "source.dependencies",
+            [{"name": "a", "url": "https://canary.invalid/a", "commit": "d" * 40, "served_by": "x", "ref": "1"}],
+        ),
     ],
 )
 def test_a_mirror_is_fine_where_a_hash_decides(make_build: Make, change: Callable) -> None:
