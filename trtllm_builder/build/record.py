@@ -54,7 +54,7 @@ def record_inputs(run: Run) -> dict[str, object]:
 
 
 def record_lost(run: Run, result: Json) -> str:
-    beside = (Path(result[name]) for name in ("record", "provenance", "bundle") if result[name])
+    beside = (Path(result[name]) for name in ("record", "provenance", "bundle") if result.get(name))
     gone = (f"{path} is gone" for path in beside if not path.is_file())
     return file_lost(Path(result["wheel"]), result["sha256"]) or next(gone, "")
 

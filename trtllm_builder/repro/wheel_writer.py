@@ -35,8 +35,8 @@ from trtllm_builder.errors import VerifyError
 from trtllm_builder.repro.codec import BLOCK, CODEC, Codec, Packed, pack
 from trtllm_builder.repro.zip_writer import ZipWriter
 
-# The zip format cannot say anything earlier (APPNOTE.TXT 4.4.6: MS-DOS time begins in 1980).
-_EARLIEST = 315532800
+# The zip format cannot say anything earlier or later (APPNOTE.TXT 4.4.6: MS-DOS time is from 1980 to 2107).
+_EARLIEST, _LATEST = 315532800, 4354819198
 _AHEAD = 4  # blocks for each thread
 # Cured by writing it again, or for verification to judge.
 _HARMLESS = {"mode", "hidden", "alike"}
@@ -88,11 +88,12 @@ def normalise(
     destination.mkdir(parents=True, exist_ok=True)
     result = destination / (_renamed(wheel.name, build_tag) if build_tag else wheel.name)
     unfinished = destination / f".{result.name}.partial"
+    stamp = min(max(epoch, _EARLIEST), _LATEST)
     descriptor = os.open(wheel, os.O_RDONLY | os.O_CLOEXEC)
     try:
         record, sources = _members(descriptor, wheel, changed, added, build_tag)
         with unfinished.open("wb") as stream:
-            _write(sources, record, ZipWriter(stream, _date(epoch)), threads or len(os.sched_getaffinity(0)))
+            _write(sources, record, ZipWriter(stream, _date(stamp)), threads or len(os.sched_getaffinity(0)))
         sha256 = sha256_of(unfinished)
         unfinished.replace(result)
     except (UnpackError, WheelError) as error:
@@ -100,11 +101,11 @@ def normalise(
     finally:
         os.close(descriptor)
         unfinished.unlink(missing_ok=True)
-    return Normalised(result, sha256, result.stat().st_size, max(epoch, _EARLIEST), CODEC)
+    return Normalised(result, sha256, result.stat().st_size, stamp, CODEC)
 
 
 def _date(epoch: int) -> tuple[int, int, int, int, int, int]:
-    year, month, day, hour, minute, second, *_ = time.gmtime(max(epoch, _EARLIEST))
+    year, month, day, hour, minute, second, *_ = time.gmtime(epoch)
     return year, month, day, hour, minute, second
 
 
@@ -153,9 +154,9 @@ def _of_bytes(name: str, data: bytes) -> _Source:
 
 
 def _tagged(wheel_file: bytes, build_tag: str) -> bytes:
-    """WHEEL with ``Build`` behind the first line, where there may be one before."""
-    first, *rest = [line for line in wheel_file.splitlines(keepends=True) if not line.lower().startswith(b"build:")]
-    return b"".join([first, f"Build: {build_tag}\n".encode(), *rest])
+    """WHEEL with this ``Build`` behind its first line, and no other."""
+    lines = [line for line in wheel_file.splitlines() if not line.lower().startswith(b"build:")]
+    return b"\n".join([*lines[:1], f"Build: {build_tag}".encode(), *lines[1:], b""])
 
 
 def _renamed(name: str, build_tag: str) -> str:

@@ -96,6 +96,22 @@ def test_a_build_tag_goes_into_the_name_and_into_wheel(tmp_path: Path) -> None:
             normalise(wheel, tmp_path / "z", epoch=0, build_tag=tag)
 
 
+@pytest.mark.parametrize("text", [b"", b"Wheel-Version: 1.0", b"build: 1\r\n"])
+def test_an_odd_wheel_file_gets_its_build_tag(tmp_path: Path, text: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(FILES, "pkg-1.dist-info/WHEEL", text)
+    wheel = toy(tmp_path / "pkg-1-py3-none-any.whl", list(FILES), 2000)
+    with zipfile.ZipFile(normalise(wheel, tmp_path / "x", epoch=0, build_tag="2").path) as archive:
+        lines = archive.read("pkg-1.dist-info/WHEEL").decode().splitlines()
+    assert lines == [*text.decode().splitlines()[: text.startswith(b"W")], "Build: 2"]
+
+
+@pytest.mark.parametrize(("epoch", "year"), [(-5, 1980), (1 << 33, 2107)])
+def test_a_time_that_zip_cannot_say(tmp_path: Path, epoch: int, year: int) -> None:
+    wheel = toy(tmp_path / "pkg-1-py3-none-any.whl", list(FILES), 2000)
+    with zipfile.ZipFile(normalise(wheel, tmp_path / "x", epoch=epoch).path) as archive:
+        assert {info.date_time[0] for info in archive.infolist()} == {year}
+
+
 def test_members_are_changed_and_added(tmp_path: Path) -> None:
     cleaned = tmp_path / "cleaned"
     cleaned.write_bytes(b"clean" * 1000)
