@@ -116,7 +116,7 @@ def _unpinned(source: Document) -> list[str]:
         found.append(f"{source['ref']} is {source['commit'][:12]} as {source['served_by']} says")
     for one in source["dependencies"]:
         # From the cache: as it was when the tag was last seen, or as a bundle's maker saw it. The canary's are ours.
-        ours = one["url"].startswith(f"{canary.BASE}/")
+        ours = one["url"].startswith(canary.BASE)
         if one["ref"] and one["served_by"] not in (ORIGINAL, "cache") and not ours:
             found.append(f"{one['name']} {one['ref']} is {one['commit'][:12]} as {one['served_by']} says")
     return found
