@@ -20,6 +20,7 @@ GUESSED_PACES = (0.35, 0.6, 0.85, 1.2, 1.7)
 _STEPS = 40  # a compile is looked at in steps of a twentieth of its expected seconds, up to twice these
 _MOST_TIMES = 14
 _FIRST_TIME = 3.0  # seconds from now
+_SHORTEST = 0.1  # seconds: shorter compiles are taken to last so long
 
 
 @dataclass(frozen=True)
@@ -54,27 +55,29 @@ class Forecast:
     """The sum of compilers at a few moments from now on, close together at first. ``seconds`` is how far to look;
     ``timeless`` looks at no course: everybody is taken to hold the peak for ever."""
 
-    def __init__(self, seconds: float, *, timeless: bool) -> None:
+    def __init__(self, seconds: float, deviations: float, largest: float, *, timeless: bool) -> None:
         count = 1 if timeless else _MOST_TIMES
         ratio = max(1.0, seconds / _FIRST_TIME) ** (1 / (_MOST_TIMES - 1))
         self._times = [_FIRST_TIME * ratio**index for index in range(count)]
         self._mean = [0.0] * count
         self._variance = [0.0] * count
-        self._largest = 0.0
+        self._off = 0.0
         self._timeless = timeless
+        self._deviations = deviations
+        self._largest = largest
 
     def add(self, weight: Weight, *, age: float = 0.0, held: int = 0) -> None:
         """One compiler that has been running for ``age`` seconds and holds ``held`` bytes now."""
         peak, start, futures = self._course(weight, age, held)
         variance = (weight.spread * peak) ** 2
-        self._largest = max(self._largest, weight.spread * (peak - held / 2))
+        self._off = max(self._off, weight.spread * (peak - held / 2))
         if futures is None or weight.seconds is None:
             for index in range(len(self._times)):
                 self._mean[index] += peak
                 self._variance[index] += variance if held < peak else 0.0
             return
-        scale = 20 / weight.seconds
-        soon = weight.seconds / 20
+        scale = 20 / max(_SHORTEST, weight.seconds)
+        soon = 1 / scale
         for index, time in enumerate(self._times):
             step = int((start + time) * scale)
             if step >= _STEPS:
@@ -90,7 +93,7 @@ class Forecast:
         peak = float(max(weight.bytes, held))
         if self._timeless or not weight.seconds:
             return peak, age, None
-        elapsed = age / weight.seconds
+        elapsed = age / max(_SHORTEST, weight.seconds)
         paces = tuple(pace for pace in weight.paces if pace > elapsed)
         if not paces:
             return peak, age, None
@@ -100,16 +103,28 @@ class Forecast:
             peak = max(peak, weight.bytes * min(1.5, held / expected if expected else 1.5))
         return peak, age, _futures(weight.course, paces)
 
-    def copy(self) -> Forecast:
-        other = object.__new__(Forecast)
-        other.__dict__.update(self.__dict__, _mean=self._mean[:], _variance=self._variance[:])
-        return other
-
-    def need(self, deviations: float, largest: float) -> int:
+    def need(self) -> int:
         """Bytes that will not be exceeded at any of the moments: ``deviations`` standard deviations above what is
         expected, and ``largest`` times the deviation of the one compiler that may be off by most."""
-        most = max(m + deviations * math.sqrt(v) for m, v in zip(self._mean, self._variance, strict=True))
-        return round(most + largest * self._largest)
+        most = max(m + self._deviations * math.sqrt(v) for m, v in zip(self._mean, self._variance, strict=True))
+        return round(most + self._largest * self._off)
+
+    def fits(self, weight: Weight, room: int) -> bool:
+        """Whether ``need`` would stay within ``room`` bytes with one more that starts now."""
+        peak = weight.bytes
+        left = room - self._largest * max(self._off, weight.spread * peak)
+        spread = (weight.spread * peak) ** 2
+        if self._timeless or not weight.seconds:
+            futures, scale = ((1.0, 1.0),) * _STEPS, 0.0
+        else:
+            futures, scale = _futures(weight.course, weight.paces), 20 / max(_SHORTEST, weight.seconds)
+        for index, time in enumerate(self._times):
+            step = int(time * scale)
+            mean, square = futures[step] if step < _STEPS else (0.0, 0.0)
+            variance = self._variance[index] + (square - mean * mean) * peak * peak + square * spread
+            if self._mean[index] + mean * peak + self._deviations * math.sqrt(variance) > left:
+                return False
+        return True
 
 
 def horizon(weights: Sequence[tuple[Weight, float]]) -> float:

@@ -68,11 +68,11 @@ class Policy:
     Under lasting pressure one is admitted every ``patience`` seconds: it may come from others and never end."""
 
     deviations: float = 1.5
-    largest: float = 2.0
+    largest: float = 1.5
     timeless: bool = False
     slots: int | None = None
     most_passed: int = 64
-    longest_wait: float = 90.0
+    longest_wait: float = 300.0
     patience: float = 30.0
 
     def careful(self) -> Policy:
@@ -103,26 +103,22 @@ def admit(
     Those whose turn it is come first, in the order in which they came, and nobody passes them; then the heaviest, so
     that the light ones fill the gaps and no giant is left for the end.
     """
-    due = [one for one in waiting if _due(policy, one, now)]
-    others = [one for one in waiting if one not in due]
-    line = sorted(due, key=lambda one: (not one.alone, one.number))
-    line += sorted(others, key=lambda one: (-one.weight.bytes, one.number))
+    line = sorted(waiting, key=lambda one: _rank(policy, one, now))
     room, forecast = _outlook(policy, waiting, running, budget, now)
     newest = max((one.since for one in running), default=now)
     started: list[Waiting] = []
     rest: list[Waiting] = []
+    alone, drained = any(one.alone for one in running), False
     for one in line:
         why: Reason = ""
         count = len(running) + len(started)
-        tried = forecast.copy()
-        tried.add(one.weight)
         if not count:
             pass
-        elif one.alone or any(other.alone for other in started) or any(other.alone for other in running):
+        elif one.alone or alone:
             why = "alone"
         elif policy.slots is not None and count >= policy.slots:
             why = "slots"
-        elif any(_due(policy, other, now) for other in rest):
+        elif drained:
             why = "turn"
         elif budget.free < budget.reserve / 2:
             why = "low memory"
@@ -130,15 +126,24 @@ def admit(
             started or now - max(budget.pressed_since, newest) < policy.patience
         ):
             why = "pressure"
-        elif tried.need(policy.deviations, policy.largest) > room:
+        elif not forecast.fits(one.weight, room):
             why = "memory"
         if why:
-            rest.append(replace(one, why=why))
+            rest.append(one if one.why == why else replace(one, why=why))
+            drained = drained or _due(policy, one, now)
         else:
             started.append(one)
-            forecast = tried
-    left = room - forecast.need(policy.deviations, policy.largest)
-    return Admission(tuple(one.number for one in started), tuple(_passed(one, started) for one in rest), left)
+            forecast.add(one.weight)
+            alone = alone or one.alone
+    return Admission(
+        tuple(one.number for one in started), tuple(_passed(one, started) for one in rest), room - forecast.need()
+    )
+
+
+def _rank(policy: Policy, one: Waiting, now: float) -> tuple[int, int, int]:
+    if one.alone:
+        return (0, 0, one.number)
+    return (1, 0, one.number) if _due(policy, one, now) else (2, -one.weight.bytes, one.number)
 
 
 def _due(policy: Policy, one: Waiting, now: float) -> bool:
@@ -146,6 +151,9 @@ def _due(policy: Policy, one: Waiting, now: float) -> bool:
 
 
 def _passed(one: Waiting, started: Sequence[Waiting]) -> Waiting:
+    """Only what does not fit is passed over; who waits for a core merely lets the heavier ones go first."""
+    if one.why != "memory" or not started:
+        return one
     return replace(one, passed=one.passed + sum(other.number > one.number for other in started))
 
 
@@ -153,8 +161,8 @@ def _outlook(
     policy: Policy, waiting: Sequence[Waiting], running: Sequence[Running], budget: Budget, now: float
 ) -> tuple[int, Forecast]:
     """The bytes that the compilers may hold together, and what those that run will hold."""
-    ages = [(one.weight, now - one.since) for one in running] + [(one.weight, 0.0) for one in waiting]
-    forecast = Forecast(horizon(ages), timeless=policy.timeless)
+    ages = [(one.weight, max(0.0, now - one.since)) for one in running] + [(one.weight, 0.0) for one in waiting]
+    forecast = Forecast(horizon(ages), policy.deviations, policy.largest, timeless=policy.timeless)
     for one in running:
-        forecast.add(one.weight, age=now - one.since, held=one.held)
+        forecast.add(one.weight, age=max(0.0, now - one.since), held=one.held)
     return budget.free + sum(one.held for one in running) - budget.reserve, forecast

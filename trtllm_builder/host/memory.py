@@ -55,8 +55,9 @@ class Memory:
         return f"{limit.source}: {format_size(limit.limit)}, {format_size(limit.used_without_cache)} in use"
 
 
-def read_memory(root: Path = Path("/")) -> Memory:
-    """Reads /proc/meminfo (proc(5), in KiB) and the cgroups. Without MemAvailable, MemFree and the caches count."""
+def read_memory(root: Path = Path("/"), above: tuple[Level, ...] | None = None) -> Memory:
+    """Reads /proc/meminfo (proc(5), in KiB) and the cgroups: ``above`` where the caller has looked for them already,
+    which is most of the work. Without MemAvailable, MemFree and the caches count."""
     meminfo: dict[str, int] = {}
     for line in (read_text(root / "proc/meminfo") or "").splitlines():
         name, _, value = line.partition(":")
@@ -67,7 +68,9 @@ def read_memory(root: Path = Path("/")) -> Memory:
     return Memory(
         total=meminfo.get("MemTotal", 0),
         available=meminfo.get("MemAvailable", fallback),
-        limits=tuple(limit for level in levels("memory", root) for limit in _limits(level)),
+        limits=tuple(
+            limit for level in (levels("memory", root) if above is None else above) for limit in _limits(level)
+        ),
     )
 
 

@@ -1,0 +1,45 @@
+"""What compilers may take now: read anew for each decision, since others use the machine, and limits change."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from trtllm_builder.gate.policy import Budget
+from trtllm_builder.host.cgroups import Level, levels, read_text
+from trtllm_builder.host.memory import read_memory
+
+_PRESSED = 10.0
+"""Per cent of the last ten seconds in which some process stalled for memory."""
+_SOME = re.compile(r"^some avg10=(\d+(?:\.\d+)?)\b", re.MULTILINE)
+
+
+class BudgetReader:
+    """Knows where to read from; called with a moment of a monotonic clock, it reads. ``reserve`` in bytes.
+
+    It remembers since when the kernel has reported pressure: of the innermost cgroup that tells (version 2,
+    memory.pressure), else of the machine (/proc/pressure/memory); Documentation/accounting/psi.rst. Which cgroups this
+    process is in is found out once; whoever moves it while it runs is not followed.
+    """
+
+    def __init__(self, reserve: int, root: Path = Path("/")) -> None:
+        self._reserve = reserve
+        self._root = root
+        self._levels = levels("memory", root)
+        self._pressed_since: float | None = None
+
+    def __call__(self, now: float) -> Budget:
+        free = read_memory(self._root, self._levels).allowed
+        if pressure(self._levels, self._root) < _PRESSED:
+            self._pressed_since = None
+        elif self._pressed_since is None:
+            self._pressed_since = now
+        return Budget(free, self._reserve, self._pressed_since)
+
+
+def pressure(above: tuple[Level, ...], root: Path = Path("/")) -> float:
+    """Per cent; 0 where nobody tells."""
+    # The topmost cgroup's file is the machine's again, and a container's own may be its topmost.
+    told = next((text for level in above if (text := level.read("memory.pressure"))), None)
+    found = _SOME.search(told or read_text(root / "proc/pressure/memory") or "")
+    return float(found[1]) if found else 0.0
