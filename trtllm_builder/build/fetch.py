@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from trtllm_builder.build.bundle_archive import Manifest, write_bundle
 from trtllm_builder.build.bundle_facts import Repository, machine, made_for, toolkit_is_ours
 from trtllm_builder.build.downloads import Downloads, mirrors_of, obtain_downloads, obtain_source
 from trtllm_builder.build.run import told_as_sentences
+from trtllm_builder.build.scratch import scratch_in
 from trtllm_builder.build.workspace import Workspace, tag_cache
 from trtllm_builder.data import data_dir
 from trtllm_builder.errors import HostError, SourceError, UsageError
@@ -84,8 +84,8 @@ def _fetch(request: Request, bundle: Path | None, log: Log, began: float) -> Fet
     plan, material = make_plan(request)
     caches = Path(plan.caches)
     tag_cache(caches)
-    with tempfile.TemporaryDirectory(prefix="fetch-", dir=caches) as scratch:
-        workspace = Workspace(Path(scratch))
+    with scratch_in(caches) as scratch:
+        workspace = Workspace(scratch)
         for directory in (workspace.home, workspace.temporary):
             directory.mkdir()
         checkout = obtain_source(request, workspace, caches, log=log)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -48,7 +48,8 @@ class Found:
 
 @dataclass(frozen=True)
 class Servers:
-    """How one ``obtain`` reaches the world. ``end`` is of time.monotonic."""
+    """How one ``obtain`` reaches the world. ``end`` is of time.monotonic; ``renewed``: the cache was made anew just now,
+    so that damage in it is what a server gave."""
 
     git: Git
     cache: Path
@@ -57,6 +58,7 @@ class Servers:
     log: Log
     offline: bool = False
     rounds: int = _ROUNDS
+    renewed: bool = False
 
     @property
     def left(self) -> float:
@@ -82,19 +84,22 @@ class Servers:
         """
         with open_cache(self.cache, url, self.git, end=self.end, log=self.log) as cache:
 
-            def work() -> Found:
-                found = self._pinned(cache, url, commit, ref) if commit else self._named(cache, url, ref or "HEAD")
+            def work(servers: Servers) -> Found:
+                if commit:
+                    found = servers._pinned(cache, url, commit, ref)
+                else:
+                    found = servers._named(cache, url, ref or "HEAD")
                 use(cache, found.commit)
                 return found
 
             try:
-                return work()
+                return work(self)
             except TransportError as error:
                 if error.kind != "corrupt":
                     raise
                 self.log(f"{error}; fetching it anew")
             cache.renew()
-            return work()
+            return work(replace(self, renewed=True))
 
     def _pinned(self, cache: Cache, url: Url, commit: str, ref: str | None) -> Found:
         if cache.has(commit):
@@ -152,7 +157,11 @@ class Servers:
                 self.log(f"asking {server.name} ({server.url.shown}) for {what}")
                 try:
                     return action(server)
-                except TransportError as error:
+                except TransportError as failed:
+                    error = failed
+                    if error.kind == "corrupt" and self.renewed:
+                        lied = f"{server.url.shown} gave something else for {what}"
+                        error = TransportError("content", lied, remedy="name another mirror in the profile")
                     if error.local:
                         raise
                     self.log(str(error))

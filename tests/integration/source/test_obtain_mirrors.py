@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from trtllm_builder.errors import SourceError
+from trtllm_builder.source import servers
 from trtllm_builder.source.model import Mirror, SourceWant
 
 World = Server = Any  # conftest.py
@@ -66,3 +70,42 @@ def test_when_all_fail_the_original_has_the_word_and_the_others_are_listed(world
     with pytest.raises(SourceError, match="no repository was found") as caught:
         world.obtain(SourceWant(f"{server.url}/nothing", "main", None, (mirror,)))
     assert [other.what for other in caught.value.others if "cannot be reached" in str(other)]
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The URL of a server that takes every connection and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+
+
+def test_a_mirror_that_hangs_is_passed_over_soon(
+    world: World, repository: Callable, server: Server, silent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(servers, "ANSWER_WITHIN", 1.0)
+    head = repository("up").commit({"a": "1"})
+    mirrors = (
+        Mirror("hanging", (("https://upstream.invalid/", silent),)),
+        Mirror("near", (("https://upstream.invalid/", f"{server.url}/"),)),
+    )
+    began = time.monotonic()
+    got = world.obtain(SourceWant("https://upstream.invalid/up/.git", "main", head, mirrors))
+    assert got.served_by == "near" and time.monotonic() - began < 15
+    assert any("did not answer within 1 s" in line for line in world.lines)
+
+
+def test_a_mirror_that_lies_cannot_change_a_pinned_commit(world: World, repository: Callable, server: Server) -> None:
+    """It has the name, with other content; the objects that it gives cannot have the pinned hash."""
+    upstream, lying = repository("up"), repository("lying")
+    head = upstream.commit({"a": "good"})
+    other = lying.commit({"a": "bad"})
+    objects = lying.path / ".git" / "objects"
+    fake = objects / head[:2] / head[2:]
+    fake.parent.mkdir(exist_ok=True)
+    shutil.copyfile(objects / other[:2] / other[2:], fake)
+    (lying.path / ".git" / "refs" / "heads" / "main").write_text(head + "\n")
+    mirror = Mirror("lying", (("https://upstream.invalid/up/", f"{server.url}/lying/"),))
+    near = Mirror("near", (("https://upstream.invalid/", f"{server.url}/"),))
+    got = world.obtain(SourceWant("https://upstream.invalid/up/.git", "main", head, (mirror, near)))
+    assert got.served_by == "near" and got.commit == head
+    assert (got.path / "a").read_text() == "good"

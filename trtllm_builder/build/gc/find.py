@@ -140,7 +140,7 @@ def _caches(base: Path) -> Iterator[tuple[Kind, Path, Path | None]]:
         ("compile-cache", UNTRUSTED),
     )
     for path in directories(base):
-        if path.name.startswith((PREFIX, f"{LEFT}{PREFIX}")):
+        if path.name.startswith((PREFIX, f"{LEFT}{PREFIX}")) and (path / LOCK).is_file():
             yield "downloads", path, path / LOCK
         for kind, name in wanted:
             if path.name == name or path.name.startswith(f"{LEFT}{name}-"):

@@ -15,6 +15,7 @@ import pytest
 from trtllm_builder.build.gc.choose import Wish, carry_out, choose
 from trtllm_builder.build.gc.find import KINDS
 from trtllm_builder.build.gc.places import look
+from trtllm_builder.build.scratch import LOCK, scratch_in
 from trtllm_builder.build.workspace import Workspace, tag_cache
 
 ALL = Wish(frozenset(KINDS), unfinished=True)
@@ -41,6 +42,20 @@ def test_nothing_goes_unless_asked_twice(world: Any, command: Command, validate:
     assert {path.name for path in world.base.iterdir()} == {"CACHEDIR.TAG", "git", "mine", "workspaces"}
     assert {path.name for path in (world.base / "git").iterdir()} == {"notes", "x.git.lock"}
     assert command("gc", "--all")[1] == "no build of ours left anything here\n"
+
+
+def test_what_a_killed_fetch_left_goes_and_a_living_ones_stays(world: Any) -> None:
+    world.run("a", "done")
+    left, strange = world.base / "fetch-dead", world.base / "fetch-mine"
+    for directory in (left, strange):
+        directory.mkdir(parents=True)
+        (directory / "pack").write_bytes(b"x" * 5000)
+    (left / LOCK).touch()
+    wish = Wish(frozenset({"downloads"}))
+    with scratch_in(world.base) as living:
+        carry_out(wish, world.environ)
+        assert living.is_dir() and strange.is_dir() and not left.exists()
+    assert not living.exists()
 
 
 @pytest.mark.parametrize("state", ["running", "interrupted", "done"])
