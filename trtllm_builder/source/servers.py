@@ -48,8 +48,8 @@ class Found:
 
 @dataclass(frozen=True)
 class Servers:
-    """How one ``obtain`` reaches the world. ``end`` is of time.monotonic; ``renewed``: the cache was made anew just now,
-    so that damage in it is what a server gave."""
+    """How one ``obtain`` reaches the world. ``end`` is of time.monotonic; with ``renewed`` the cache is a new one, so
+    that damage in it is what a server gave."""
 
     git: Git
     cache: Path
