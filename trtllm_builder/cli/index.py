@@ -96,7 +96,8 @@ def prune(
 ) -> None:
     """Remove all but the newest of each variant and Python.
 
-    The newest are those published last. Never goes: what was built --locked, what a --lock names, and other projects' wheels.
+    The newest are those published last. Never goes: what was built --locked, what a --lock names, and other
+    projects' wheels.
     """
     from trtllm_builder.build.signals import interruptible
     from trtllm_builder.publish.change import prune as change
@@ -113,7 +114,7 @@ def prune(
     for one in choice.kept:
         typer.echo(f"stays     {one.wheel.filename}: {one.why}")
     going = format_size(sum(wheel.size for wheel in choice.gone))
-    typer.echo(f"{len(choice.gone)} wheels, {going}" if choice.gone else "nothing goes")
+    typer.echo(f"{_count(len(choice.gone))}, {going}" if choice.gone else "nothing goes")
 
 
 @app.command()
@@ -145,8 +146,9 @@ def check(
             typer.echo(f"{problem.path} {problem.what}")
         mendable = any(problem.repairable for problem in problems)
         advice = "; --repair mends what it can" if mendable else ""
-        found = f"{len(problems)} problems{advice}" if problems else "all as it should be"
-        typer.echo(f"{len(index.wheels)} wheels, {found}")
+        count = f"{len(problems)} problem{'s' * (len(problems) != 1)}"
+        found = f"{count}{advice}" if problems else "all as it should be"
+        typer.echo(f"{_count(len(index.wheels))}, {found}")
         if any(not problem.repairable and problem.path.startswith("files/") for problem in problems):
             typer.echo("a wheel is restored by publishing the same file again")
     if problems:
@@ -157,6 +159,10 @@ def _document(wheel: Wheel) -> dict[str, object]:
     from dataclasses import asdict
 
     return {**asdict(wheel), "variant": wheel.variant, "path": wheel.path}
+
+
+def _count(wheels: int) -> str:
+    return f"{wheels} wheel{'s' * (wheels != 1)}"
 
 
 def _waiting() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -40,6 +40,7 @@ def publish(
     """
     from trtllm_builder.build.signals import interruptible
     from trtllm_builder.errors import Interrupted
+    from trtllm_builder.index.model import STANDINGS
     from trtllm_builder.index.published import is_url
     from trtllm_builder.publish.rules import Allowed, judge
     from trtllm_builder.publish.upload import require_plain
@@ -53,7 +54,7 @@ def publish(
             done = _upload(candidates, index) if is_url(index) else _add(candidates, Path(index))
     except Interrupted as stop:
         raise Interrupted(
-            stop.what, signal=stop.signal, remedy="the index is as it was; the same command starts anew"
+            stop.what, signal=stop.signal, remedy="nothing is half published; the same command does the rest"
         ) from None
     if as_json:
         document = {"schema": 1, "command": "publish", "index": index, "wheels": done}
@@ -64,10 +65,11 @@ def publish(
         typer.echo(f"{'':13}  sha256 {one['sha256']}")
         typer.echo(f"{'':13}  {one['location']}")
         if one["standing"] != "verified":
-            typer.echo(f"{'':13}  the index says: {one['standing']}")
+            shown = "which that server does not show" if is_url(index) else "and the index shows it"
+            typer.echo(f"{'':13}  {STANDINGS[one['standing']]}, {shown}")
 
 
-def _add(candidates: Sequence[Candidate], root: Path) -> list[dict[str, object]]:
+def _add(candidates: Sequence[Candidate], root: Path) -> list[dict[str, Any]]:
     from trtllm_builder.publish.add import add
 
     def waiting() -> None:
@@ -86,7 +88,7 @@ def _add(candidates: Sequence[Candidate], root: Path) -> list[dict[str, object]]
     ]
 
 
-def _upload(candidates: Sequence[Candidate], url: str) -> list[dict[str, object]]:
+def _upload(candidates: Sequence[Candidate], url: str) -> list[dict[str, Any]]:
     import os
 
     from trtllm_builder.index.model import variant_of

@@ -7,6 +7,7 @@ the address of their upload: some would replace it without a word.
 from __future__ import annotations
 
 import io
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
@@ -30,7 +31,8 @@ _ATTEMPTS, _LONGEST = 4, 20.0  # seconds between two
 _TRANSIENT = (429, 500, 502, 503, 504)
 # PyPI says 400, pypiserver 409, devpi 403 or 409, of a name that is there.
 _REFUSALS = (400, 403, 409)
-_PAGE_LIMIT, _ANSWER_WITHIN = 64 << 20, 30.0
+_PAGE_LIMIT, _ANSWER_WITHIN = 64 << 20, 30.0  # bytes, seconds
+_SAID = 4096  # characters of an answer
 
 
 class _Busy(Exception):
@@ -145,9 +147,9 @@ def _attempt(repository: Repository, one: Candidate) -> Response:
 
 
 def _said(answer: Response) -> str:
-    text = clean(redact(answer.text or ""))
-    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("<")]
-    return " ".join([f"{answer.status_code} {answer.reason}", *lines])[:300]
+    """The status and, of a page, its words."""
+    words = re.sub(r"<[^<>]*>", " ", clean(redact((answer.text or "")[:_SAID]))).split()
+    return " ".join([f"{answer.status_code} {answer.reason}:", *words])[:300]
 
 
 def _remedy(answer: Response) -> str:

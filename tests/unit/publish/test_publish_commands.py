@@ -1,0 +1,125 @@
+"""The commands in this process: what they print, as text and as JSON, and how they end."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from trtllm_builder.cli.index import app as index_app
+from trtllm_builder.cli.publish import publish
+from trtllm_builder.errors import BuilderError, PublishError, UsageError
+
+Make = Callable[..., Path]
+Validate = Callable[[str, object], None]
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_disks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _descriptor: None)
+
+
+def run(*words: object) -> Result:
+    """``publish ...`` or ``index ...``."""
+    first, *rest = map(str, words)
+    if first == "index":
+        return CliRunner().invoke(index_app, rest)
+    app = typer.Typer()
+    app.command()(publish)
+    return CliRunner().invoke(app, rest)
+
+
+def good(*words: object) -> str:
+    done = run(*words)
+    assert done.exit_code == 0, (done.output, done.exception)
+    return done.stdout
+
+
+def bad(*words: object) -> BuilderError:
+    done = run(*words)
+    assert isinstance(done.exception, BuilderError), (done.output, done.exception)
+    return done.exception
+
+
+def test_a_life_of_an_index(make_build: Make, make_wheel: Make, tmp_path: Path, validate: Validate) -> None:
+    index = tmp_path / "index"
+    build, other = make_build(), make_wheel()
+    first = json.loads(good("publish", build, "--index", index, "--json"))
+    validate("publish", first)
+    assert first["wheels"][0]["variant"] == "cu130-sm89" and Path(first["wheels"][0]["location"]).is_file()
+    text = good("publish", build, other, "--index", index, "--allow-unverified")
+    assert "already there" in text and "another project's wheel, taken as it is, and the index shows it" in text
+    documents: dict[str, Any] = {}
+    for name, words in {
+        "list": ("list", index),
+        "yank": ("yank", index, "small==1.0", "--reason", "broken"),
+        "unyank": ("unyank", index, other.name),
+        "prune": ("prune", index, "--keep", 1, "--dry-run"),
+        "check": ("check", index),
+    }.items():
+        documents[name] = json.loads(good("index", *words, "--json"))
+        validate(f"index-{'yank' if name == 'unyank' else name}", documents[name])
+    assert [one["project"] for one in documents["list"]["wheels"]] == ["small", "tensorrt-llm"]
+    assert documents["yank"]["changed"] and documents["yank"]["wheels"][0]["yanked"] == "broken"
+    assert documents["prune"] == {
+        "schema": 1, "command": "prune", "index": str(index), "removed": False, "gone": [], "kept": [],
+    }  # fmt: skip
+    assert documents["check"]["problems"] == []
+    assert "another project's wheel" in good("index", "list", index)
+    assert good("index", "yank", index, other.name).startswith("yanked  small-1.0")
+    assert "yanked" in good("index", "list", index)
+    assert good("index", "yank", index, other.name).startswith("yanked already")
+    assert good("index", "prune", index, "--keep", 3) == "nothing goes\n"
+    assert good("index", "check", index) == "2 wheels, all as it should be\n"
+
+
+def test_what_goes_and_what_stays_is_said(make_build: Make, tmp_path: Path, validate: Validate) -> None:
+    index = tmp_path / "index"
+    for day in (1, 2, 3):
+        lock = {"sha256": f"{day}" * 64, "locked": day == 1}
+        good("publish", make_build(f"1.{day}.0+sd.cu130.sm89", lock=lock), "--index", index)
+    document = json.loads(good("index", "prune", index, "--keep", 1, "--dry-run", "--json"))
+    validate("index-prune", document)
+    assert [one["version"] for one in document["gone"]] == ["1.2.0+sd.cu130.sm89"]
+    text = good("index", "prune", index, "--keep", 1)
+    assert "removed  tensorrt_llm-1.2.0" in text and "--locked, from 111111111111" in text and "1 wheel, " in text
+    assert len(json.loads(good("index", "list", index, "--json"))["wheels"]) == 2
+
+
+def test_a_damaged_index_ends_with_8(make_build: Make, tmp_path: Path, validate: Validate) -> None:
+    index = tmp_path / "index"
+    good("publish", make_build(), "--index", index)
+    (wheel,) = (index / "files").rglob("*.whl")
+    wheel.write_bytes(b"")
+    (index / "index.html").resolve().unlink()
+    done = run("index", "check", index)
+    assert done.exit_code == 8 and "2 problems; --repair mends what it can" in done.output
+    assert "a wheel is restored by publishing the same file again" in done.output
+    done = run("index", "check", index, "--repair", "--json")
+    document = json.loads(done.stdout)
+    validate("index-check", document)
+    assert done.exit_code == 8 and [one["repairable"] for one in document["problems"]] == [False]
+    good("publish", make_build(), "--index", index)
+    assert good("index", "check", index) == "1 wheel, all as it should be\n"
+
+
+def test_refusals_come_through(make_wheel: Make, tmp_path: Path) -> None:
+    assert isinstance(bad("publish", make_wheel(), "--index", tmp_path / "index"), PublishError)
+    assert not (tmp_path / "index").exists()
+    assert isinstance(bad("publish", tmp_path / "none.whl", "--index", tmp_path / "index"), UsageError)
+    for words in (("list",), ("check",), ("yank", "a==1"), ("prune", "--keep", "1")):
+        name, *rest = words
+        told = bad("index", name, tmp_path, *rest)
+        assert isinstance(told, PublishError) and "is no index of ours" in str(told)
+
+
+def test_an_address_is_looked_at_before_the_wheels_are(tmp_path: Path) -> None:
+    told = bad("publish", tmp_path / "none.whl", "--index", "https://user:word@host/")
+    assert "command lines are seen by others" in str(told) and "word@" not in str(told)
+    assert isinstance(bad("publish", tmp_path / "none.whl", "--index", "s3://bucket/"), UsageError)
