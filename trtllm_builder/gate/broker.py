@@ -109,15 +109,18 @@ class Broker:
     def _turn(self) -> bool:
         """Wait for something to happen, and do what follows from it; False when it is time to stop."""
         due = self._looked + self._pause - self._clock()
-        changed = False
+        changed = stopping = False
         for key, _ in self._selector.select(max(0.0, min(due, _LONGEST_TICK)) if self._jobs else None):
             if key.fileobj is self._stopped:
-                return False
-            changed = True
-            if key.fileobj is self._listener:
+                stopping = True
+            elif key.fileobj is self._listener:
+                changed = True
                 self._accept()
             else:
+                changed = True
                 self._hear(key.data)
+        if stopping:
+            return False
         now = self._clock()
         if not self._jobs:
             self._decisions.flush()
@@ -142,17 +145,26 @@ class Broker:
         with suppress(BlockingIOError):
             while True:
                 connection, _ = self._listener.accept()
-                who = caller(connection)
-                if who is None:
+                try:
+                    admitted = self._admit(connection)
+                except BaseException:
                     connection.close()
-                    continue
-                now, number = self._clock(), self._next
-                self._next += 1
-                task = self._judge.read(who.argv, who.directory)
-                weight = self._judge.weigh(task)
-                line = Waiting(number, weight, now)
-                self._jobs[number] = Job(number, connection, who, task, now, weight, weight, line)
-                self._selector.register(connection, selectors.EVENT_READ, number)
+                    raise
+                if not admitted:
+                    connection.close()
+
+    def _admit(self, connection: socket.socket) -> bool:
+        """Whether it is a client of ours; it stands in the line then."""
+        who = caller(connection)
+        if who is None:
+            return False
+        now, number = self._clock(), self._next
+        self._next += 1
+        task = self._judge.read(who.argv, who.directory)
+        weight = self._judge.weigh(task)
+        self._jobs[number] = Job(number, connection, who, task, now, weight, weight, Waiting(number, weight, now))
+        self._selector.register(connection, selectors.EVENT_READ, number)
+        return True
 
     def _hear(self, number: int) -> None:
         job = self._jobs[number]

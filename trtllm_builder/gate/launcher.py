@@ -33,9 +33,8 @@ def install_client(directory: Path, environ: Mapping[str, str], python: Path | N
     interpreter = (python or Path(sys.executable)).resolve()
     compiler = shutil.which("cc", path=environ.get("PATH", "")) or shutil.which("gcc", path=environ.get("PATH", ""))
     made_of = directory / f"{CLIENT}.made-of"
-    mark = hashlib.sha256(
-        b"\0".join([source, script, str(interpreter).encode(), (compiler or "").encode()])
-    ).hexdigest()
+    parts = [source, script, *(os.fsencode(one) for one in (interpreter, compiler or ""))]
+    mark = hashlib.sha256(b"\0".join(parts)).hexdigest()
     client = directory / CLIENT
     with suppress(OSError, UnicodeDecodeError):
         digest, told = made_of.read_text("utf-8").split("\n")[:2]
@@ -45,11 +44,10 @@ def install_client(directory: Path, environ: Mapping[str, str], python: Path | N
     told = f"compiled with {compiler}"
     if compiler is None or not _compile(compiler, fresh, environ):
         told = f"a script for {interpreter}"
-        beside = directory / f"{CLIENT}.py"
-        beside.with_suffix(".new").write_bytes(script)
-        beside.with_suffix(".new").replace(beside)
+        fresh.write_bytes(script)
+        fresh.replace(directory / f"{CLIENT}.py")
         # A shell in between costs a millisecond; a line with #! holds no long path.
-        fresh.write_text(f'#!/bin/sh\nexec {shlex.quote(str(interpreter))} -I -S {shlex.quote(str(beside))} "$@"\n')
+        fresh.write_text(f'#!/bin/sh\nexec {shlex.quote(str(interpreter))} -I -S "${{0%/*}}/{CLIENT}.py" "$@"\n')
         fresh.chmod(0o755)
     fresh.replace(client)
     made_of.write_text(f"{mark}\n{told}\n", "utf-8")
