@@ -21,9 +21,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from one import Order
-from report import table
-from sources import SMALL, WHOLE, write_sources
+from one import Order  # noqa: E402
+from report import table  # noqa: E402
+from sources import AMOUNTS, write_sources  # noqa: E402
 
 GIB = 2**30
 
@@ -32,8 +32,7 @@ def main() -> int:
     arguments = _arguments()
     results = json.loads(arguments.out.read_text()) if arguments.out.exists() else []
     if arguments.plan:
-        results += Bench(arguments).perform([word for word in arguments.plan.split(",") if word])
-        arguments.out.write_text(json.dumps(results, indent=1) + "\n")
+        Bench(arguments, results).perform([word for word in arguments.plan.split(",") if word])
     print(table(results, arguments.limit * GIB, arguments.cores), flush=True)
     return 0
 
@@ -41,11 +40,12 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cutlass", type=Path, nargs="+", default=[], help="include directories of CUTLASS")
-    parser.add_argument("--amount", choices=["whole", "small"], default="small")
+    parser.add_argument("--amount", choices=list(AMOUNTS), default="small")
     parser.add_argument("--limit", type=float, default=8.0, help="GiB that a run may hold")
     parser.add_argument("--plan", default="", help="static:N, cold, learned, each with xTIMES; | ends a wave")
     parser.add_argument("--bound", type=float, default=170.0, help="seconds for one run")
-    parser.add_argument("--peaks", type=Path, help="results that learned runs know the peaks from; default --out")
+    parser.add_argument("--until", type=float, default=3600.0, help="seconds after which no further run is begun")
+    parser.add_argument("--peaks", type=Path, help="what cold runs measure and learned ones know; default in --work")
     parser.add_argument("--work", type=Path, default=Path("/tmp/gate-bench"))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)))
@@ -54,19 +54,22 @@ def _arguments() -> argparse.Namespace:
 
 
 class Bench:
-    """``perform`` takes words such as ``static:4x2`` and starts each when its compilers have cores."""
+    """``perform`` takes words such as ``static:4x2`` and starts each when its compilers have cores; every result is
+    written at once, since whoever runs this may be ended."""
 
-    def __init__(self, arguments: argparse.Namespace) -> None:
+    def __init__(self, arguments: argparse.Namespace, results: list[dict[str, object]]) -> None:
         self.arguments = arguments
+        self.results = results
         self.work: Path = arguments.work
         shutil.rmtree(self.work, ignore_errors=True)
-        amount = WHOLE if arguments.amount == "whole" else SMALL
-        self.sources = [str(path) for path in write_sources(self.work / "source", amount)]
+        self.sources = [str(path) for path in write_sources(self.work / "source", AMOUNTS[arguments.amount])]
+        self.peaks: Path = arguments.peaks or self.work / "peaks.json"
         ninja = shutil.which("ninja")
         self.ninja = [ninja] if ninja else [sys.executable, "-m", "ninja"]
         self.number = 0
 
-    def perform(self, words: list[str]) -> list[dict[str, object]]:
+    def perform(self, words: list[str]) -> None:
+        began = time.monotonic()
         waiting: list[tuple[str, int] | None] = []
         for word in words:
             if word == "|":
@@ -75,13 +78,16 @@ class Bench:
             what, _, times = word.partition("x")
             waiting += [self._run(what)] * int(times or 1)
         running: list[tuple[subprocess.Popen[bytes], Order, int]] = []
-        results: list[dict[str, object]] = []
         while waiting or running:
+            if waiting and time.monotonic() - began > self.arguments.until:
+                print(f"not begun for want of time: {waiting}", flush=True)
+                waiting.clear()
             for one in list(running):
                 process, order, _ = one
                 if process.poll() is not None:
                     running.remove(one)
-                    results.append(self._collect(process, order))
+                    self.results.append(self._collect(process, order))
+                    self.arguments.out.write_text(json.dumps(self.results, indent=1) + "\n")
             taken = sum(width for _, _, width in running)
             if waiting and waiting[0] is None:
                 if not running:
@@ -89,17 +95,17 @@ class Bench:
                     continue
             elif waiting and waiting[0] is not None:
                 what, width = waiting[0]
-                if not running or taken + width <= self.arguments.cores:
+                # Until one has measured, there is nothing to have learned from.
+                knows = not what.startswith("learned") or self.peaks.exists()
+                if knows and (not running or taken + width <= self.arguments.cores):
                     waiting.pop(0)
                     running.append((*self._start(what), width))
                     continue
             time.sleep(0.2)
-        return results
 
     def _run(self, what: str) -> tuple[str, int]:
-        policy, _, jobs = what.partition(":")
-        # A gated build runs about as many compilers as fit; its width says how many cores it is counted with.
-        return what, int(jobs or self.arguments.cores)
+        # How many cores a gated build keeps busy is not known before: it says with how many it is counted, cold:8.
+        return what, int(what.partition(":")[2] or self.arguments.cores)
 
     def _start(self, what: str) -> tuple[subprocess.Popen[bytes], Order]:
         arguments = self.arguments
@@ -125,7 +131,7 @@ class Bench:
             ninja=self.ninja,
             out=str(place / "result.json"),
             cores=arguments.cores,
-            learned=str(arguments.peaks or arguments.out),
+            peaks=str(self.peaks),
         )  # fmt: skip
         (place / "order.json").write_text(json.dumps(asdict(order)))
         with (place / "log.txt").open("wb") as log:

@@ -1,4 +1,4 @@
-"""A cgroup with a limit on memory, of version 1 or 2, for one run; needs root and a hierarchy that can be written to."""
+"""A cgroup with a limit on memory, of version 1 or 2, for one run; needs root and a hierarchy that takes new ones."""
 
 from __future__ import annotations
 

@@ -20,13 +20,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from limits import Group, group
-from served import gate
+from served import gate, read_learned
 from watched import Watch
+
+from trtllm_builder.gate.learned import Learned
 
 
 @dataclass(frozen=True)
 class Order:
-    """``policy`` is ``static``, ``cold`` or ``learned``; ``jobs`` ninja's -j; ``learned`` a file of peaks; sizes in
+    """``policy`` is ``static``, ``cold`` or ``learned``; ``jobs`` ninja's -j; ``peaks`` the file that
+    learned runs know peaks from and gated ones add theirs to; sizes in
     bytes, ``timeout`` in seconds."""
 
     name: str
@@ -41,7 +44,7 @@ class Order:
     ninja: list[str]
     out: str
     cores: int
-    learned: str = ""
+    peaks: str = ""
 
 
 @dataclass
@@ -81,14 +84,20 @@ def write_ninja(order: Order, launcher: list[str]) -> None:
 def perform(order: Order, within: Group) -> Result:
     before = (within.kills(), within.stalled(), within.major_faults())
     with ExitStack() as exits:
-        served = exits.enter_context(gate(order)) if order.policy != "static" else None
+        served = None
+        if order.policy != "static":
+            known = read_learned(Path(order.peaks)) if order.policy == "learned" else Learned()
+            if order.policy == "learned" and not known.entries:
+                raise SystemExit("a learned run needs the peaks of a cold one before it")
+            place = Path(order.build).with_name("gate")
+            served = exits.enter_context(gate(Path(order.root), place, order.cores, known, os.environ))
         write_ninja(order, served.launcher if served else [])
         began = time.monotonic()
         with Path(order.build, "ninja.txt").open("wb") as log:
             child = subprocess.Popen(
                 [*order.ninja, "-C", order.build, "-j", str(order.jobs)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-                env={**os.environ, "TMPDIR": order.build, **(served.environment if served else {})},
+                env={**os.environ, "TMPDIR": order.build},
             )  # fmt: skip
             watch = Watch(child.pid)
             ended = threading.Event()
@@ -105,6 +114,9 @@ def perform(order: Order, within: Group) -> Result:
             looker.join()
             child.wait()
         within.end_all()
+        if served is not None and order.policy == "cold":
+            learned = served.judge.learned.merge(read_learned(Path(order.peaks)))
+            Path(order.peaks).write_text(json.dumps(learned.to_json()))
     killed = within.kills() - before[0]
     return Result(
         name=order.name,

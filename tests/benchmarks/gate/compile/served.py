@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from trtllm_builder.build.judge import BuildJudge
+from trtllm_builder.gate.broker import Broker
+from trtllm_builder.gate.budget import BudgetReader
+from trtllm_builder.gate.launcher import CLIENT, install_client, set_slots
+from trtllm_builder.gate.learned import Learned, from_json
+from trtllm_builder.gate.policy import Policy
+from trtllm_builder.host.memory import read_memory
+
+_RULE = 6 * 2**30
 
 
 @dataclass
 class Served:
+    """``launcher`` is what stands before a compiler's command."""
+
     launcher: list[str]
-    environment: dict[str, str]
     logs: Path
+    judge: BuildJudge
 
     def waits(self) -> dict[str, float]:
-        """Source to the seconds that it waited."""
+        """File to the seconds that its compiler waited."""
         found: dict[str, float] = {}
         for line in (self.logs / "gate.jsonl").read_text().splitlines():
             event = json.loads(line)
@@ -27,7 +38,21 @@ class Served:
         return found
 
 
+def read_learned(path: Path) -> Learned:
+    return from_json(path.read_text())[0] if path.exists() else Learned()
+
+
 @contextmanager
-def gate(order: Any) -> Iterator[Served]:
-    raise NotImplementedError
-    yield Served([], dict(os.environ), Path())
+def gate(root: Path, directory: Path, cores: int, known: Learned, environ: Mapping[str, str]) -> Iterator[Served]:
+    """``directory`` is the gate's own, ``root`` the sources'. Everything as a build does it (build/gate.py)."""
+    allowed = read_memory().allowed
+    reserve = min(max(2 * 2**30, allowed // 10), allowed // 2)
+    install_client(directory, environ)
+    set_slots(directory, max(1, allowed // _RULE))
+    judge = BuildJudge(root, environ.get("PATH", os.defpath), known)
+    with Broker(
+        directory, directory, policy=Policy(slots=cores), judge=judge, read_budget=BudgetReader(reserve)
+    ) as broker:
+        yield Served([str(directory / CLIENT)], directory, judge)
+        if broker.failure is not None:
+            raise broker.failure

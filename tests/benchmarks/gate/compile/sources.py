@@ -1,4 +1,4 @@
-"""Kernel files to compile: CUTLASS GEMMs of our own writing, whose peak grows with their instantiations, and light ones.
+"""Kernel files to compile: CUTLASS GEMMs of our own text, whose peak grows with their instantiations, and light ones.
 
 Measured with nvcc 13.0 for sm_90a: one instantiation takes about 1.8 GB and 22 s of a core, four take 2.9 GB and 41 s,
 a light file 0.4 GB and 4 s. The headers are those of the Python package ``nvidia-cutlass``.
@@ -21,7 +21,8 @@ _HEAD = """\
 namespace bench
 {
 template <typename Element, int kM, int kN, int kK, int kSalt>
-cutlass::Status launch(cutlass::gemm::GemmCoord const& size, Element const* a, Element const* b, Element* d, cudaStream_t stream)
+cutlass::Status launch(
+    cutlass::gemm::GemmCoord const& size, Element const* a, Element const* b, Element* d, cudaStream_t stream)
 {
     namespace gemm = cutlass::gemm;
     using Row = cutlass::layout::RowMajor;
@@ -84,7 +85,7 @@ class Amount:
     light: int
 
 
-WHOLE, SMALL = Amount(8, 8, 16), Amount(2, 2, 4)
+AMOUNTS = {"whole": Amount(8, 8, 16), "half": Amount(4, 4, 8), "small": Amount(1, 2, 4), "tiny": Amount(0, 1, 3)}
 
 
 def write_sources(root: Path, amount: Amount) -> list[Path]:

@@ -45,10 +45,10 @@ class Watch:
 
     def _look(self, now: float) -> None:
         parents: dict[int, list[int]] = {}
-        for entry in os.listdir("/proc"):
+        for entry in os.listdir("/proc"):  # noqa: PTH208
             if entry.isdigit():
                 try:
-                    with open(f"/proc/{entry}/stat", "rb", 0) as stream:
+                    with open(f"/proc/{entry}/stat", "rb", 0) as stream:  # noqa: PTH123
                         rest = stream.read().rpartition(b")")[2].split()
                 except OSError:
                     continue
