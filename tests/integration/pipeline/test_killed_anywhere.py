@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from trtllm_builder.build.journal import Journal
+from trtllm_builder.build.workspace import tag_cache
 from trtllm_builder.process import read_stat
 
 pytestmark = pytest.mark.integration
@@ -28,8 +29,8 @@ COMMAND = (sys.executable, "-m", "trtllm_builder")
 STRIKES = 50
 # How long each stage may have worked when it is struck, seconds.
 MOMENTS = {
-    "start": 1.5, "tools": 2.5, "fetch": 0.15, "patch": 0.1, "inputs": 1.0, "compile": 7.0, "normalise": 0.15, "verify": 1.2,
-    "record": 0.02,
+    "start": 1.5, "tools": 2.5, "fetch": 0.15, "patch": 0.1, "inputs": 1.0, "compile": 7.0, "normalise": 0.15,
+    "verify": 1.2, "record": 0.02,
 }  # fmt: skip
 VICTIMS = ("everything", "supervisor", "ninja", "compiler")
 COMPILERS = {"cicc", "ptxas", "cc1plus", "nvcc", "cudafe++", "as", "ccache"}
@@ -237,7 +238,7 @@ def test_killed_fifty_times(builder: Any, tmp_path: Path) -> None:
         siege.place.mkdir()
     # No build may take the wheel of another: a file stands in the place of the store.
     store = Path(builder.environ["XDG_CACHE_HOME"]) / "trtllm-builder" / "wheels"
-    store.parent.mkdir(exist_ok=True)
+    tag_cache(store.parent)
     store.touch()
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda siege: siege.lay(STRIKES // 2), sieges))
