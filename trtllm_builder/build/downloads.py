@@ -109,11 +109,11 @@ def obtain_downloads(
         nothing_else=offline,
     )
     if request.bundle is not None:
-        _lay_out(archives, request.bundle, workspace.served)
+        lay_out_archives(archives, request.bundle, workspace.served)
     return Downloads(found.held, found.missing, (*declared.notes, *found.notes), archives)
 
 
-def _lay_out(archives: Iterable[str], bundle: Path, served: Path) -> None:
+def lay_out_archives(archives: Iterable[str], bundle: Path, served: Path) -> None:
     """Where GITHUB_MIRROR leads CMake in a build from a bundle; what the bundle lacks will be missed by its name."""
     for url in archives:
         scheme, _, rest = url.partition("://")
