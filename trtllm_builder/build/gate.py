@@ -11,11 +11,11 @@ from trtllm_builder.build.judge import BuildJudge
 from trtllm_builder.build.progress import Progress
 from trtllm_builder.build.run import Run
 from trtllm_builder.gate.broker import Broker
+from trtllm_builder.gate.budget import BudgetReader
 from trtllm_builder.gate.job import Killed
 from trtllm_builder.gate.launcher import CLIENT, LOST, install_client, set_slots
-from trtllm_builder.gate.policy import Budget, Policy
+from trtllm_builder.gate.policy import Policy
 from trtllm_builder.host.kills import oom_groups
-from trtllm_builder.host.memory import read_memory
 from trtllm_builder.plan.peaks import add_peaks, peaks_path, read_peaks
 
 PEAKS = "peaks.json"
@@ -63,7 +63,7 @@ class Gate:
             run.log_directory,
             policy=policy,
             judge=self._judge,
-            read_budget=lambda now: Budget(read_memory().allowed, run.plan.jobs.reserve),
+            read_budget=BudgetReader(run.plan.jobs.reserve),
         )
         try:
             self._broker = self._exits.enter_context(broker)

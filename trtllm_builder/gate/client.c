@@ -81,7 +81,8 @@ static void take_slot(int directory) {
   close(openat(directory, "lost", O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
   for (;; nanosleep(&pause, NULL)) {
     for (int slot, number = 0; (slot = open_slot(directory, number)) >= 0; number++) {
-      if (flock(slot, LOCK_EX | LOCK_NB) == 0) return;
+      /* Some network file systems know no locks: waiting for one there would be for ever. */
+      if (flock(slot, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
       close(slot);
     }
   }

@@ -82,10 +82,13 @@ def take_slot(directory: str) -> None:
                 break
             try:
                 fcntl.flock(slot, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 os.close(slot)
                 number += 1
                 continue
+            except OSError:
+                # Some network file systems know no locks: waiting for one there would be for ever.
+                return
             os.set_inheritable(slot, True)
             return
         time.sleep(0.1)
