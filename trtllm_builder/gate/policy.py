@@ -67,8 +67,8 @@ class Policy:
     passed ``most_passed`` times or for ``longest_wait`` seconds; then nobody who came later is admitted before it.
     Under lasting pressure one is admitted every ``patience`` seconds: it may come from others and never end."""
 
-    deviations: float = 1.5
-    largest: float = 1.5
+    deviations: float = 2.0
+    largest: float = 1.0
     timeless: bool = False
     slots: int | None = None
     most_passed: int = 64

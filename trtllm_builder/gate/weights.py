@@ -20,7 +20,7 @@ from trtllm_builder.units import parse_size
 _TABLE = Path(__file__).with_name("kinds.yaml")
 _LEARNED_SPREAD = 0.08
 _LEAST_SPREAD = 0.15
-_PRIOR = 3
+_PRIOR = 2
 """The table's figure counts as much as so many files that were measured."""
 _MORE_SECONDS = 0.6
 """Each further architecture takes this share of the first one's time: the host's part is compiled once."""
@@ -67,23 +67,31 @@ def kind_of(compile: Compile) -> str:
 
 @dataclass
 class _Seen:
-    """Mean and spread of a kind's peaks and seconds: the table's, and more and more this build's own (Welford)."""
+    """A kind's peaks and seconds: the table's, and more and more this build's own (Welford's running variance)."""
 
-    count: int
-    peak: float
-    squares: float
-    seconds: float
+    table_peak: float
+    table_spread: float
+    table_seconds: float
+    count: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+    seconds: float = 0.0
 
     def add(self, peak: float, seconds: float) -> None:
         self.count += 1
-        before = peak - self.peak
-        self.peak += before / self.count
-        self.squares += before * (peak - self.peak)
+        before = peak - self.mean
+        self.mean += before / self.count
+        self.squares += before * (peak - self.mean)
         self.seconds += (seconds - self.seconds) / self.count
 
     @property
-    def spread(self) -> float:
-        return max(_LEAST_SPREAD, math.sqrt(self.squares / self.count) / self.peak)
+    def expected(self) -> tuple[float, float, float]:
+        """Peak, its spread as a share of it, and seconds. That the table was wrong is no spread of the kind's own."""
+        total = _PRIOR + self.count
+        peak = (_PRIOR * self.table_peak + self.count * self.mean) / total
+        variance = (_PRIOR * (self.table_spread * self.table_peak) ** 2 + self.squares) / total
+        seconds = (_PRIOR * self.table_seconds + self.count * self.seconds) / total
+        return peak, max(_LEAST_SPREAD, math.sqrt(variance) / peak), seconds
 
 
 class Weights:
@@ -95,7 +103,7 @@ class Weights:
         self._ratios: deque[float] = deque(maxlen=31)
         for kind in kinds().values():
             memory = (overrides or {}).get(kind.name, kind.memory)
-            self._seen[kind.name] = _Seen(_PRIOR, memory, _PRIOR * (kind.spread * memory) ** 2, kind.seconds)
+            self._seen[kind.name] = _Seen(memory, kind.spread, kind.seconds)
 
     @property
     def pace(self) -> float:
@@ -116,8 +124,9 @@ class Weights:
             )
         seen = self._seen[kind.name]
         size, rounds = _scale(compile)
-        origin = f"{kind.name}, by kind" if seen.count == _PRIOR else f"{kind.name}, as {seen.count - _PRIOR} measured"
-        return Weight(round(seen.peak * size), origin, seen.spread, seen.seconds * rounds, kind.course, GUESSED_PACES)
+        peak, spread, seconds = seen.expected
+        origin = f"{kind.name}, as {seen.count} measured" if seen.count else f"{kind.name}, by kind"
+        return Weight(round(peak * size), origin, spread, seconds * rounds, kind.course, GUESSED_PACES)
 
     def note(self, compile: Compile, measured: Measured) -> None:
         """A compile of this build ended well."""
