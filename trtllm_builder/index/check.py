@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trtllm_builder.index.files import point, sha256_of
+from trtllm_builder.index.generation import GENERATIONS, PAGES, holds, unused_pages
 from trtllm_builder.index.model import Index, Wheel
-from trtllm_builder.index.pages import all_pages
+from trtllm_builder.index.pages import ProjectPages, all_pages
 from trtllm_builder.index.store import (
     CURRENT,
     FILES,
-    GENERATIONS,
     INCOMING,
     SHOWN,
     Store,
@@ -76,16 +76,25 @@ def _pages(shown: Path, index: Index) -> Iterator[Problem]:
     place = f"{GENERATIONS}/{shown.name}"
     wanted = {page.path: page for page in all_pages(index)}
     for path, page in wanted.items():
-        try:
-            if (shown / path).read_bytes() != page.text().encode():
-                yield Problem(f"{place}/{path}", "is not what it should show", True)
-        except OSError as error:
-            yield Problem(f"{place}/{path}", f"cannot be read: {(error.strerror or str(error)).lower()}", True)
-    for directory, _, names in os.walk(shown):
-        for name in names:
+        if isinstance(page, ProjectPages):
+            texts = {name: text.encode() for name, text in page.texts().items()}
+            good = (shown / path).is_symlink() and holds(shown / path, texts)
+        else:
+            good = _reads(shown / path, page.text().encode())
+        if not good:
+            yield Problem(f"{place}/{path}", "does not show what it should", True)
+    for directory, below, names in os.walk(shown):
+        for name in (*names, *(name for name in below if Path(directory, name).is_symlink())):
             path = os.path.relpath(os.path.join(directory, name), shown)  # noqa: PTH118
             if path not in wanted:
                 yield Problem(f"{place}/{path}", "is no page of this index", True)
+
+
+def _reads(path: Path, text: bytes) -> bool:
+    try:
+        return path.read_bytes() == text
+    except OSError:
+        return False
 
 
 def _wheel(root: Path, wheel: Wheel) -> Iterator[Problem]:
@@ -114,3 +123,5 @@ def _left(root: Path, index: Index) -> Iterator[Problem]:
         yield Problem(INCOMING, "was left by a publisher that was killed, or is being written", True)
     for path in orphans(root, index):
         yield Problem(f"{FILES}/{path.parent.name}/{path.name}", "is in no page", True)
+    for path in unused_pages(root, (root / GENERATIONS).iterdir()):
+        yield Problem(f"{PAGES}/{path.name}", "is shown nowhere", True)

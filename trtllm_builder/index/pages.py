@@ -14,15 +14,24 @@ from trtllm_builder.index.simple import list_html, list_json, project_html, proj
 
 @dataclass(frozen=True)
 class Page:
-    """``path`` is relative to the index. ``wheels``: what it shows, when that alone decides its text: of equal ones
-    the old page can stay."""
+    """One file. ``path`` is relative to the index. ``wheels``: what it shows, when that alone decides its text: of
+    equal ones the old page can stay."""
 
     path: str
     text: Callable[[], str]
     wheels: tuple[Wheel, ...] | None = None
 
 
-def all_pages(index: Index) -> Iterator[Page]:
+@dataclass(frozen=True)
+class ProjectPages:
+    """A project's directory in a tree: file name to text. ``wheels`` alone decide them."""
+
+    path: str
+    texts: Callable[[], dict[str, str]]
+    wheels: tuple[Wheel, ...]
+
+
+def all_pages(index: Index) -> Iterator[Page | ProjectPages]:
     """The tree of all wheels, one for each variant, what was built from which lock, and the page for people."""
     yield from _tree(index, "simple/", "../../")
     for variant in index.variants:
@@ -32,13 +41,16 @@ def all_pages(index: Index) -> Iterator[Page]:
     yield Page("index.html", partial(landing_page, index))
 
 
-def _tree(index: Index, path: str, root: str) -> Iterator[Page]:
+def _tree(index: Index, path: str, root: str) -> Iterator[Page | ProjectPages]:
     projects = index.projects
     yield Page(f"{path}index.html", partial(list_html, projects))
     yield Page(f"{path}index.json", partial(list_json, projects))
     for name, wheels in projects.items():
-        yield Page(f"{path}{name}/index.html", partial(project_html, name, wheels, root), wheels)
-        yield Page(f"{path}{name}/index.json", partial(project_json, name, wheels, root), wheels)
+        yield ProjectPages(f"{path}{name}", partial(_texts, name, wheels, root), wheels)
+
+
+def _texts(name: str, wheels: tuple[Wheel, ...], root: str) -> dict[str, str]:
+    return {"index.html": project_html(name, wheels, root), "index.json": project_json(name, wheels, root)}
 
 
 def built_from(index: Index) -> dict[str, Wheel]:

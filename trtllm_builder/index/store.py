@@ -1,7 +1,8 @@
 """An index on a disk, such that a web server shows the old one or the new one and nothing between.
 
     files/PROJECT/SHA256/       a wheel and what belongs to it; placed whole, by one rename, and never changed
-    .generations/00000012/      all pages of one state; what did not change is a hard link to the page before
+    .generations/00000012/      all pages of one state; a project's are a link to its directory in .pages
+    .pages/SHA256/              pages of a project, in as many states and variants as they are the same
     .current -> .generations/00000012       one rename of this link is the whole change
     simple, v, locks, index.html -> .current/...
 
@@ -19,17 +20,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trtllm_builder.errors import PublishError
-from trtllm_builder.index.files import copy, link, point, remove, settle, told, write
-from trtllm_builder.index.model import Index, Wheel, is_safe_name
-from trtllm_builder.index.pages import all_pages
-from trtllm_builder.index.simple import FORM, read_list, read_project
+from trtllm_builder.index.files import copy, point, remove, settle, told, write
+from trtllm_builder.index.generation import GENERATIONS, PAGES, read_generation, unused_pages, write_generation
+from trtllm_builder.index.model import Index, Wheel
 from trtllm_builder.index.turn import my_turn
 
 MARKER, SCHEMA = "trtllm-index.json", 1
-LOCK, CURRENT, GENERATIONS, INCOMING, FILES = ".lock", ".current", ".generations", ".incoming", "files"
+LOCK, CURRENT, INCOMING, FILES = ".lock", ".current", ".incoming", "files"
 SHOWN = ("simple", "v", "locks", "index.html")
 PATIENCE = 600.0  # seconds; a wheel of 2 GB takes a few to copy
-_OWN = {MARKER, f"{MARKER}.new", LOCK, CURRENT, f"{CURRENT}.new", GENERATIONS, INCOMING, FILES, *SHOWN}
+_OWN = {MARKER, f"{MARKER}.new", LOCK, CURRENT, f"{CURRENT}.new", GENERATIONS, PAGES, INCOMING, FILES, *SHOWN}
 _OWN |= {f"{name}.new" for name in SHOWN}
 _GENERATION = re.compile(r"\d{8}")
 _PLACE = re.compile(r"[0-9a-f]{16}")
@@ -54,7 +54,7 @@ class Store:
         while True:
             shown = self.shown()
             try:
-                return (shown, *_read(shown))
+                return (shown, *read_generation(shown))
             except PublishError:
                 if self.shown() == shown:  # else it was replaced, and removed, meanwhile
                     raise
@@ -114,10 +114,10 @@ def _refuse_foreign(root: Path) -> None:
 
 def _lay_out(root: Path) -> None:
     """Whatever a killed one left is done again; the marker comes last."""
-    for name in (FILES, GENERATIONS):
+    for name in (FILES, PAGES, GENERATIONS):
         (root / name).mkdir(exist_ok=True)
     remove(root / GENERATIONS / "00000001")
-    _write_pages(root, root / GENERATIONS / "00000001", Index(), None)
+    write_generation(root, root / GENERATIONS / "00000001", Index(), None)
     for name in SHOWN:
         point(root / name, f"{CURRENT}/{name}")
     point(root / CURRENT, f"{GENERATIONS}/00000001")
@@ -175,7 +175,7 @@ class Turn:
     def show(self, index: Index) -> None:
         """From here on the index holds ``index``, whose files are all placed. Raises OSError."""
         fresh = self.shown.with_name(f"{int(self.shown.name) + 1:08d}")
-        _write_pages(self.root, fresh, index, (self.shown, self.index) if self.fit else None)
+        write_generation(self.root, fresh, index, (self.shown, self.index) if self.fit else None)
         point(self.root / CURRENT, f"{GENERATIONS}/{fresh.name}")
         _tidy(self.root, fresh.name, index)
 
@@ -190,7 +190,7 @@ def taking_turn(
     """
     root = store.root
     with told(root), my_turn(root / LOCK, patience=patience, waiting=waiting):
-        for name in (FILES, GENERATIONS):
+        for name in (FILES, PAGES, GENERATIONS):
             _refuse_link(root / name)
         shown, index, fit = store.state()
         if shown.parent.name != GENERATIONS or not _GENERATION.fullmatch(shown.name):
@@ -217,6 +217,8 @@ def _tidy(root: Path, shown: str, index: Index) -> None:
     for generation in (root / GENERATIONS).iterdir():
         if generation.name not in kept and _GENERATION.fullmatch(generation.name):
             remove(generation)
+    for path in unused_pages(root, (root / GENERATIONS / name for name in kept)):
+        remove(path)
     for path in orphans(root, index):
         remove(path)
 
@@ -230,47 +232,3 @@ def orphans(root: Path, index: Index) -> list[Path]:
             places = [place for place in project.iterdir() if _PLACE.fullmatch(place.name)]
             found += [place for place in places if f"{FILES}/{project.name}/{place.name}" not in named]
     return found
-
-
-def _write_pages(root: Path, fresh: Path, index: Index, before: tuple[Path, Index] | None) -> None:
-    """A generation, durable. A page of ``before`` that shows the same wheels is linked."""
-    old = {page.path: page.wheels for page in all_pages(before[1])} if before else {}
-    fresh.mkdir()
-    made = {fresh}
-    for name in ("simple", "v", "locks"):
-        _directory(fresh / name, made)
-    for page in all_pages(index):
-        target = fresh / page.path
-        _directory(target.parent, made)
-        if before and page.wheels is not None and old.get(page.path) == page.wheels:
-            link(before[0] / page.path, target)
-        else:
-            write(target, page.text().encode())
-    for directory in sorted(made, key=lambda path: -len(path.parts)):
-        settle(directory)
-    settle(root / GENERATIONS)
-
-
-def _directory(path: Path, made: set[Path]) -> None:
-    if path not in made:
-        _directory(path.parent, made)
-        path.mkdir()
-        made.add(path)
-
-
-def _read(shown: Path) -> tuple[Index, bool]:
-    at = shown / "simple" / "index.json"
-    wheels: list[Wheel] = []
-    try:
-        projects, form = read_list(at.read_text(encoding="utf-8"))
-        for project in projects:
-            if not is_safe_name(f"{project}.whl"):
-                raise ValueError("it names a project that cannot be")
-            at = shown / "simple" / project / "index.json"
-            wheels += read_project(at.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise PublishError(
-            f"{at} cannot be read: {error}",
-            remedy="the generation before it is beside it: make .current lead there; `index check` says what is wrong",
-        ) from error
-    return Index(tuple(wheels)), form == FORM

@@ -84,15 +84,19 @@ def seen(index: Path) -> dict[str, bytes]:
     found = {}
     for top in ("simple", "v", "locks", "index.html"):
         root = index / top
-        for path in [root] if root.is_file() else sorted(root.rglob("*")):
-            if path.is_file():
-                found[str(path.relative_to(index))] = path.read_bytes()
+        for path in [root] if root.is_file() else files(root):
+            found[str(path.relative_to(index))] = path.read_bytes()
     return found
+
+
+def files(root: Path) -> list[Path]:
+    """As a web server sees them: through links."""
+    return sorted(Path(at, name) for at, _, names in os.walk(root, followlinks=True) for name in names)
 
 
 def sound(index: Path) -> bool:
     """Every link of every JSON page leads to a file with that hash."""
-    for page in sorted((index / "simple").rglob("index.json")) + sorted((index / "v").rglob("index.json")):
+    for page in (path for top in ("simple", "v") for path in files(index / top) if path.name == "index.json"):
         for file in json.loads(page.read_text()).get("files", []):
             where = urljoin(f"http://x/{page.relative_to(index)}", file["url"]).removeprefix("http://x/")
             data = (index / unquote(where)).read_bytes()

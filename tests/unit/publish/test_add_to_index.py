@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from trtllm_builder.errors import PublishError, UsageError
-from trtllm_builder.index import store as index_store
+from trtllm_builder.index import generation, simple
 from trtllm_builder.index.check import check, repair
 from trtllm_builder.index.published import find_by_lock
 from trtllm_builder.index.store import make_index, open_index, taking_turn
@@ -180,7 +180,7 @@ def test_what_is_wrong_is_told_and_what_can_be_is_mended(make_wheel: Make, built
     (index / ".incoming").mkdir()
     (index / "files" / "small" / ("0" * 16)).mkdir()
     told = {problem.path.rpartition("/")[2]: problem for problem in check(store)[1]}
-    assert set(told) == {"index.html", "index.json", "more.json", "locks", ".incoming", "0" * 16}
+    assert set(told) == {"small", "index.json", "more.json", "locks", ".incoming", "0" * 16}
     assert all(problem.repairable for problem in told.values())
     assert repair(store)[1] == () and check(store)[1] == ()
     (index / built.path.name).write_text("")  # a file of somebody else's is none of our business
@@ -251,10 +251,13 @@ def test_pages_of_another_form_are_all_made_anew(
     page = index / "simple" / "small" / "index.html"
     first = page.stat().st_ino
     add([judge(make_wheel("b"), OTHERS)], index)
-    assert page.stat().st_ino == first  # a hard link
-    monkeypatch.setattr(index_store, "FORM", 2)
+    assert page.stat().st_ino == first
+    monkeypatch.setattr(simple, "API", "9.9")
     add([judge(make_wheel("c"), OTHERS)], index)
-    assert page.stat().st_ino != first
+    assert page.stat().st_ino == first
+    monkeypatch.setattr(generation, "FORM", 2)
+    add([judge(make_wheel("d"), OTHERS)], index)
+    assert 'content="9.9"' in page.read_text()
 
 
 def test_who_waits_too_long_is_told(built: Candidate, index: Path) -> None:
