@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from trtllm_builder.build import rebuild as rebuilding
+from trtllm_builder.build.locked import check, check_inputs
+from trtllm_builder.build.rebuild import Rebuilt, rebuild
+from trtllm_builder.errors import ProfileError, UsageError
+from trtllm_builder.plan.locking import locked_values
+from trtllm_builder.plan.request import Asked, Request, make_request
+from trtllm_builder.repro.inputs import Input
+from trtllm_builder.repro.lock import Lock
+
+ENVIRON = {"HOME": "/home/me", "PATH": "/usr/bin:/bin"}
+NAME = "tensorrt_llm-1.0-20260101_1a2b3c4d-cp311-cp311-linux_x86_64.whl"
+SOURCE = Input("source", "TensorRT-LLM", f"git+https://host/x.git@{'1' * 40}", {"gitCommit": "1" * 40})
+
+
+@pytest.fixture
+def wheel(tmp_path: Path) -> Path:
+    profile = make_request(Asked("canary", tmp_path / "out"), ENVIRON).loaded.profile
+    wheel = tmp_path / NAME
+    wheel.write_bytes(b"a wheel")
+    Path(f"{wheel}.lock.json").write_text(Lock("canary", locked_values(profile), 1, (SOURCE,)).render())
+    return wheel
+
+
+@pytest.fixture
+def again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Rebuilt]:
+    """``rebuild`` with a build that gives these bytes; the request it was given is in ``asked``."""
+    monkeypatch.setattr(rebuilding, "make_plan", lambda _: (SimpleNamespace(caches=str(tmp_path / "caches")), None))
+
+    def call(subject: Path, data: bytes, **more: Any) -> Rebuilt:
+        def build(request: Request, observer: object, *, rebuild: bool) -> Any:
+            assert rebuild and request.locked is not None
+            asked.append(request)
+            result = request.asked.out / NAME
+            result.parent.mkdir(exist_ok=True)
+            result.write_bytes(data)
+            return SimpleNamespace(wheel=result, sha256=hashlib.sha256(data).hexdigest())
+
+        monkeypatch.setattr(rebuilding, "build", build)
+        words = Asked("", tmp_path / "again", **more)
+        return rebuild(subject, words, SimpleNamespace(), ENVIRON, cache=False)  # type: ignore[arg-type]
+
+    asked: list[Request] = []
+    call.asked = asked  # type: ignore[attr-defined]
+    return call
+
+
+def test_the_same_bytes_with_the_wheels_own_tag_in_a_place_of_its_own(
+    wheel: Path, again: Any, tmp_path: Path, validate: Callable[[str, object], None]
+) -> None:
+    for subject in (wheel, Path(f"{wheel}.lock.json")):
+        found = again(subject, b"a wheel")
+        assert found.same and found.comparison is None and found.original == wheel
+        validate("rebuild", found.to_json())
+    request = again.asked[-1]
+    assert request.asked.workspace.parent == tmp_path / "caches" / "workspaces"
+    assert request.build_tag == "20260101_1a2b3c4d"
+    assert not request.loaded.profile.build.ccache.enabled
+
+
+def test_a_wheel_without_a_tag_is_made_again_without_one(wheel: Path, again: Any) -> None:
+    plain = wheel.with_name(NAME.replace("-20260101_1a2b3c4d", ""))
+    wheel.rename(plain)
+    shutil.move(f"{wheel}.lock.json", f"{plain}.lock.json")
+    again(plain, b"a wheel")
+    assert again.asked[-1].build_tag == ""
+
+
+@pytest.mark.parametrize("fault", ["no wheel", "no lock", "only a lock", "its own out", "another lock", "odd name"])
+def test_what_cannot_be_compared_is_said_before_anything_is_built(
+    wheel: Path, again: Any, tmp_path: Path, fault: str
+) -> None:
+    subject, lock = wheel, Path(f"{wheel}.lock.json")
+    if fault == "no wheel":
+        wheel.unlink()
+    elif fault == "no lock":
+        lock.unlink()
+    elif fault == "only a lock":
+        subject = shutil.move(lock, tmp_path / "canary.lock.json")
+    elif fault == "its own out":
+        (tmp_path / "again").mkdir()
+        subject = tmp_path / "again" / NAME
+        shutil.move(wheel, subject)
+        shutil.move(lock, f"{subject}.lock.json")
+    elif fault == "another lock":
+        record = {"lock": {"sha256": "f" * 64}}
+        Path(f"{wheel}.record.json").write_text(json.dumps(record))
+    else:
+        subject = tmp_path / "wheel.whl"
+        shutil.move(wheel, subject)
+        shutil.move(lock, f"{subject}.lock.json")
+    with pytest.raises(UsageError) as error:
+        again(subject, b"a wheel")
+    assert error.value.remedy and not again.asked
+
+
+def test_what_differs_from_a_lock_is_said_by_kind() -> None:
+    python = Input("python", "python", "", {"sha256": "a" * 64}, 1, "3.11.7")
+    image = Input("image", "container", "", {"sha256": "b" * 64}, None, "podman")
+    locked = Lock("mine", {}, 1, (SOURCE, python, image))
+    found = Lock("mine", {}, 1, (SOURCE, python))
+    # A machine that does not say which image it is from is judged by its compilers.
+    check(locked, found)
+    check_inputs(locked, (python,), "python")
+    other = Input("python", "python", "", {"sha256": "c" * 64}, 1, "3.11.9")
+    with pytest.raises(ProfileError, match=r"python python: 3\.11\.9 c+, and the lock has 3\.11\.7 a+"):
+        check_inputs(locked, (other,), "python", "compiler")
+    with pytest.raises(ProfileError, match="image container"):
+        check(locked, Lock("mine", {}, 1, (SOURCE, python, Input("image", "container", "", {"sha256": "d" * 64}))))
+    with pytest.raises(ProfileError, match="commit's time"):
+        check(locked, Lock("mine", {}, 2, (SOURCE, python)))
