@@ -33,7 +33,7 @@ from trtllm_builder.source.urls import parse_url
 from trtllm_builder.source.web import Client
 from trtllm_builder.tools.catalogue import TOOLS
 from trtllm_builder.tools.install import download, install
-from trtllm_builder.upstream.fetch_content import GITHUB
+from trtllm_builder.upstream.fetch_content import GITHUB, not_beforehand
 
 _PIP_DEADLINE = 3600.0
 # Packages that upstream's script installs by name: `-m pip install conan==2.14.0`.
@@ -93,6 +93,8 @@ def _fetch(request: Request, bundle: Path | None, log: Log, began: float) -> Fet
         plan, material = plan_checkout(request, workspace.source, commit=checkout.commit or None)
         downloads = obtain_downloads(request, workspace, caches, plan.switches, checkout.served_by, log)
         downloads, packed = _archives(downloads, request, caches, log)
+        asked = not_beforehand(workspace.source, [(one.name, one.value) for one in plan.switches])
+        downloads = replace(downloads, notes=(*downloads.notes, *asked))
         wheels = workspace.root / "wheels"
         wheels.mkdir()
         tools = _tools(material, request.environ)

@@ -1,7 +1,8 @@
 """What a checkout makes CMake download: FetchContent's declarations, in CMake code and in 2026's JSON list.
 
-Formats: cmake's FetchContent and ExternalProject modules (their download options), and upstream's
-``3rdparty/fetch_content.json``, whose ``use_url`` entries stand for ``<git_repository>/archive/<git_tag>.tar.gz``.
+Formats: cmake's FetchContent and ExternalProject modules (their download options), upstream's
+``3rdparty/fetch_content.json``, whose ``use_url`` entries stand for ``<git_repository>/archive/<git_tag>.tar.gz``, and
+pip's VCS requirements (``NAME @ git+https://...@REF``).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ GITHUB = "https://github.com"
 """What upstream's ``${github_base_url}`` is where GITHUB_MIRROR does not say otherwise."""
 
 _DECLARING = ("fetchcontent_declare", "externalproject_add")
+_CLONED = re.compile(r"git\+(?:https|ssh)://[^\s#;]+")
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 # Names under which upstream keeps what an option switches, where the option's own name does not begin them.
 _ALSO = {"tests": "googletest", "benchmarks": "googlebenchmark"}
@@ -60,6 +62,28 @@ def read_declarations(checkout: Path) -> Declarations:
         else:
             found.setdefault((one.kind, one.url, one.tag), one)
     return Declarations(tuple(found.values()), tree.notes)
+
+
+def not_beforehand(checkout: Path, options: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """A sentence for each thing that a build asks a server for while it configures, in a way that nobody can answer
+    beforehand."""
+    found = []
+    tree = Tree(checkout)
+    # Pip clones without blobs, which git cannot do from a repository without history, such as those that we keep.
+    for path in sorted(checkout.glob("requirements*.txt")):
+        for number, line in enumerate((tree.text(path.name) or "").splitlines(), 1):
+            if (match := _CLONED.search(line)) and not line.lstrip().startswith("#"):
+                found.append(f"{path.name}:{number} has pip clone {match[0]}, which is not among these")
+    script = tree.text("scripts/build_wheel.py") or ""
+    for number, line in enumerate(script.splitlines(), 1):
+        if "conan" in line and ("remote add" in line or "--remote" in line):
+            found.append(f"scripts/build_wheel.py:{number} asks a conan server, whose packages are not among these")
+            break
+    if any(name == "ENABLE_UCX" and value.upper() not in _OFF for name, value in options):
+        found.append(
+            "with ENABLE_UCX on, ucxx downloads rapids-cmake's files while it configures; they are not among these"
+        )
+    return tuple(found)
 
 
 def is_switched_off(one: Declared, options: Iterable[tuple[str, str]]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from trtllm_builder.upstream.fetch_content import LIST, Declared, is_switched_off, read_declarations
+from trtllm_builder.upstream.fetch_content import LIST, Declared, is_switched_off, not_beforehand, read_declarations
 
 
 def write(root: Path, files: dict[str, str]) -> Path:
@@ -64,6 +64,21 @@ def test_cmake_code_with_variables_of_its_own_file(tmp_path: Path) -> None:
     ]
     assert [one.line for one in got.found] == [3, 4, 7]
     assert len(got.notes) == 1 and got.notes[0].startswith("cpp/broken.cmake:1:")
+
+
+def test_what_nobody_can_fetch_beforehand_is_said(tmp_path: Path) -> None:
+    script = "build_run(f'conan install --remote=ours')\n"
+    root = write(tmp_path, {"scripts/build_wheel.py": script})
+    (conan,) = not_beforehand(root, [("ENABLE_UCX", "0")])
+    assert conan.startswith("scripts/build_wheel.py:1 asks a conan server")
+    assert "rapids-cmake" in not_beforehand(root, [("ENABLE_UCX", "1")])[1]
+    write(tmp_path, {"scripts/build_wheel.py": script.replace("--remote=ours", "--no-remote")})
+    assert not_beforehand(root, []) == ()
+    write(
+        tmp_path, {"requirements.txt": "torch\n# git+https://host/x\netcd3 @ git+https://host/etcd3.git@e58a  # why\n"}
+    )
+    cloned = "requirements.txt:3 has pip clone git+https://host/etcd3.git@e58a, which is not among these"
+    assert not_beforehand(root, []) == (cloned,)
 
 
 def test_what_options_switch_off_by_name() -> None:
