@@ -23,7 +23,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from types import MappingProxyType
+from typing import BinaryIO
 
 from trtllm_builder.binary.findings import Findings
 from trtllm_builder.binary.members import unpacking
@@ -38,6 +40,7 @@ from trtllm_builder.repro.zip_writer import ZipWriter
 # The zip format cannot say anything earlier or later (APPNOTE.TXT 4.4.6: MS-DOS time is from 1980 to 2107).
 _EARLIEST, _LATEST = 315532800, 4354819198
 _AHEAD = 4  # blocks for each thread
+_HASHED_AT_ONCE = 16 << 20  # bytes
 # Cured by writing it again, or for verification to judge.
 _HARMLESS = {"mode", "hidden", "alike"}
 _BUILD_TAG = re.compile(r"[0-9][A-Za-z0-9_.]*")
@@ -92,9 +95,9 @@ def normalise(
     descriptor = os.open(wheel, os.O_RDONLY | os.O_CLOEXEC)
     try:
         record, sources = _members(descriptor, wheel, changed, added, build_tag)
-        with unfinished.open("wb") as stream:
-            _write(sources, record, ZipWriter(stream, _date(stamp)), threads or len(os.sched_getaffinity(0)))
-        sha256 = sha256_of(unfinished)
+        with unfinished.open("w+b") as stream:
+            writer = ZipWriter(stream, _date(stamp))
+            sha256 = _write(sources, record, writer, threads or len(os.sched_getaffinity(0)))
         unfinished.replace(result)
     except (UnpackError, WheelError) as error:
         raise VerifyError(f"{wheel} cannot be read as a zip archive: {error}") from error
@@ -169,10 +172,11 @@ def _renamed(name: str, build_tag: str) -> str:
     return "-".join([*parts[:2], build_tag, *parts[-3:]])
 
 
-def _write(sources: Iterable[_Source], record: str, archive: ZipWriter, threads: int) -> None:
-    """Packs in ``threads`` threads and writes in order, RECORD last."""
+def _write(sources: Iterable[_Source], record: str, archive: ZipWriter, threads: int) -> str:
+    """Packs in ``threads`` threads and writes in order, RECORD last; the SHA-256 of what was written."""
+    written = _Hashed(archive.stream)
     with ThreadPoolExecutor(threads) as pool:
-        line = _Line(archive, pool, threads * _AHEAD)
+        line = _Line(archive, pool, threads * _AHEAD, written)
         try:
             rows = [line.put(source) for source in sources]
             table = io.StringIO()
@@ -183,6 +187,30 @@ def _write(sources: Iterable[_Source], record: str, archive: ZipWriter, threads:
             pool.shutdown(cancel_futures=True)
             raise
     archive.close()
+    archive.stream.flush()
+    written.go_on(archive.at)
+    return written.digest.hexdigest()
+
+
+class _Hashed:
+    """The hash of a file that is still being written, as far as it is final: hashed at the end it would keep one
+    processor busy and the others waiting."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.stream = stream
+        self.digest = hashlib.sha256()
+        self.at = 0
+        self.turn = Lock()
+
+    def go_on(self, end: int) -> None:
+        """Up to ``end``, which has been flushed."""
+        with self.turn:
+            while self.at < end:
+                data = os.pread(self.stream.fileno(), min(BLOCK, end - self.at), self.at)
+                if not data:
+                    raise OSError("the wheel that is being written was cut short")
+                self.digest.update(data)
+                self.at += len(data)
 
 
 @dataclass
@@ -192,6 +220,8 @@ class _Line:
     archive: ZipWriter
     pool: ThreadPoolExecutor
     most: int
+    written: _Hashed
+    hashing: int = 0
     steps: deque[Callable[[], None]] = field(default_factory=deque)
 
     def put(self, source: _Source) -> tuple[str, str, str]:
@@ -228,6 +258,10 @@ class _Line:
         crc = self.archive.end()
         if source.crc not in (None, crc):
             raise UnpackError(f"{source.name} does not have the checksum that the archive states")
+        if self.archive.at - self.hashing >= _HASHED_AT_ONCE:
+            self.hashing = self.archive.at
+            self.archive.stream.flush()
+            self.pool.submit(self.written.go_on, self.hashing)
 
 
 def _blocks(pieces: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from trtllm_builder.binary.wheel import read_wheel
 from trtllm_builder.errors import VerifyError
+from trtllm_builder.repro import wheel_writer
 from trtllm_builder.repro.codec import BLOCK, CODEC
 from trtllm_builder.repro.wheel_writer import normalise
 
@@ -63,7 +64,8 @@ def test_record_is_made_from_what_is_inside_and_stands_last(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("threads", [2, 5])
 def test_the_number_of_threads_does_not_matter(tmp_path: Path, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor where a member ends between blocks."""
+    """Nor where a member ends between blocks, nor when what was written is hashed."""
+    monkeypatch.setattr(wheel_writer, "_HASHED_AT_ONCE", threads)
     source = random.Random(3)
     files = {
         f"pkg/{size}.bin": source.randbytes(size) for size in (0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 5 << 19)
@@ -78,6 +80,7 @@ def test_the_number_of_threads_does_not_matter(tmp_path: Path, threads: int, mon
     with zipfile.ZipFile(more.path) as archive:
         assert archive.testzip() is None
         assert {name: archive.read(name) for name in files} == files
+    assert more.sha256 == hashlib.sha256(more.path.read_bytes()).hexdigest()
 
 
 def test_a_build_tag_goes_into_the_name_and_into_wheel(tmp_path: Path) -> None:
