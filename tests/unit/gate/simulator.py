@@ -13,7 +13,7 @@ What it assumes, and where that is kinder or harsher than a machine:
   under 24 GiB are not done after 590 s, and none was killed.) The kernel's pressure figure (PSI) says so to the gate.
 * Over the limit the compiler that holds most is killed. With a static job count it is started again at once, which is
   kinder than a build that fails; at the gate it runs alone with doubled weight, and the gate is careful from then on.
-* The gate sees what is free and held exactly, once a second and whenever a compiler comes or goes. What it knows
+* The gate sees what is free and held exactly, every second or two and whenever a compiler comes or goes. What it knows
   beforehand is wrong: learned peaks by 4 % (one in thirty by a quarter), learned seconds by up to 15 %, learned growth
   by up to 10 %. Cold, it knows the kind of a file, as the packaged table describes it, and nothing else.
 """
@@ -218,8 +218,8 @@ def gated(
     policy: Policy | None = None,
     tick: float = 1.0,
 ) -> Outcome:
-    """The product's admission; ``weigh`` says what it knows of a file when it comes, ``ended`` hears of each that is
-    done. The build system has twice as many jobs open as there are cores."""
+    """The product's admission; ``weigh`` says what it knows of a file that waits, ``ended`` hears of each that is done.
+    The build system has twice as many jobs open as there are cores."""
     policy = policy or Policy()
     policy = replace(policy, slots=machine.cores)
     if machine.pod:
@@ -250,6 +250,9 @@ def gated(
         done, killed = load.run(load.now + tick if line else math.inf)
         if done is not None:
             ended(done)
+            # What has just been measured is known of those that wait, too.
+            line = tuple(one if one.alone else replace(one, weight=weigh(one.number)) for one in line)
+            weights.update((one.number, one.weight) for one in line)
         if killed is not None:
             policy = policy.careful()
             weights[killed] = weights[killed].doubled()
@@ -295,7 +298,13 @@ def _compile(number: int, file: File) -> Compile:
 
 
 def build(
-    files: Sequence[File], machine: Machine, seed: int, *, learned: bool, policy: Policy | None = None
+    files: Sequence[File],
+    machine: Machine,
+    seed: int,
+    *,
+    learned: bool,
+    policy: Policy | None = None,
+    tick: float = 1.0,
 ) -> Outcome:
     """Through the gate, which learns as it goes."""
     weights = knowledge(files, seed, learned=learned)
@@ -305,4 +314,4 @@ def build(
         file = files[number]
         weights.note(compiles[number], Measured(0, round(file.peak * GIB), file.seconds, (), file.kind))
 
-    return gated(files, machine, lambda number: weights.of(compiles[number]), ended, policy=policy)
+    return gated(files, machine, lambda number: weights.of(compiles[number]), ended, policy=policy, tick=tick)

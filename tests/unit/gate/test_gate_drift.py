@@ -16,7 +16,8 @@ def test_kinds_that_were_off_by_most_come_first_with_the_file_that_was() -> None
         ]
     )
     assert [(one.kind, one.origin, one.count, one.predicted, one.measured, one.worst) for one in found] == [
-        ("cutlass", "by kind", 2, 500, 550, 2.0), ("cutlass", "measured", 1, 100, 101, 1.01), ("c++", "by kind", 1, 100, 50, 0.5)
+        ("cutlass", "by kind", 2, 500, 550, 2.0), ("cutlass", "measured", 1, 100, 101, 1.01),
+        ("c++", "by kind", 1, 100, 50, 0.5),
     ]  # fmt: skip
     assert found[0].worst_source == "b.cu" and found[0].to_json()["kind"] == "cutlass"
     assert drift([]) == ()

@@ -31,7 +31,7 @@ KEYS = st.tuples(
 LEARNED = st.dictionaries(KEYS, MEASURED, max_size=5).map(Learned)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(LEARNED, LEARNED, LEARNED, st.integers(1, 12))
 def test_merging_depends_on_no_order_and_twice_is_once(a: Learned, b: Learned, c: Learned, most: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -72,9 +72,15 @@ def test_entries_that_cannot_be_meant_are_left_out_and_counted() -> None:
     assert len(found.entries) == 1 and sentence.startswith(f"{len(wrong)} of the learned peaks")
 
 
+NAMES = st.sampled_from(["schema", "files", "peak", "source"])
+ANYTHING = st.recursive(
+    st.none() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
+)
+
+
 @settings(max_examples=60, deadline=None)
-@given(st.recursive(st.none() | st.integers() | st.floats() | st.text(max_size=4), lambda x: st.lists(x, max_size=3)
-                    | st.dictionaries(st.sampled_from(["schema", "files", "peak", "source"]), x, max_size=4)))  # fmt: skip
+@given(ANYTHING)
 def test_no_document_is_an_error(document: object) -> None:
     from_json(json.dumps(document))
     from_json(json.dumps({"schema": 1, "files": [document]}))
