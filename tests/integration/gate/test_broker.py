@@ -247,8 +247,9 @@ def test_what_a_compiler_starts_does_not_wait_for_it(place: Place) -> None:
 def test_a_killed_client_holds_its_place_until_its_compiler_is_gone(c_place: Place) -> None:
     c_place.free[0] = GIB
     with c_place.broker() as broker:
-        first = c_place.start("sleep", "0.6")
-        until(lambda: [job for job in broker._jobs.values() if job.line is None])
+        mark = c_place.logs / "mark"
+        first = c_place.start("sh", "-c", f"touch {mark}; sleep 0.6")
+        until(mark.exists)
         os.kill(first.pid, signal.SIGKILL)
         assert first.wait() == -9
         second = c_place.start("true")
