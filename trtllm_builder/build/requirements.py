@@ -20,7 +20,7 @@ from packaging.utils import canonicalize_name
 from trtllm_builder.build.journal import Json
 from trtllm_builder.build.run import Run
 from trtllm_builder.build.toolchain import make_venv
-from trtllm_builder.errors import HostError
+from trtllm_builder.errors import BuilderError, HostError, ProfileError
 from trtllm_builder.process import Completed
 from trtllm_builder.process import run as run_process
 from trtllm_builder.repro.inputs import Input
@@ -32,6 +32,8 @@ _NAMED = re.compile(r"-m pip install ((?:[A-Za-z][\w.-]*(?:[=<>~!]=[\w.*]+)? ?)+
 # Lines of a requirements file that say where packages come from, or what else is to be read.
 _PLACES = re.compile(r"\s*(-i|--index-url|--extra-index-url|-f|--find-links|--trusted-host|--pre)\b")
 _NESTED = re.compile(r"\s*(?:-r|--requirement)[ =]\s*(\S+)")
+# As pip says it, over four lines.
+_MISMATCH = re.compile(r"^ +(\S+)[^\n]*:\n +Expected sha256 (\w+)\n +Got +(\w+)", re.MULTILINE)
 _OLD_PIP = "no such option: --report"
 
 
@@ -111,7 +113,10 @@ def _read(one: Json) -> Requirement:
 
 
 def install(run: Run, requirements: Sequence[Requirement]) -> None:
-    """Exactly these into the build's venv, which is made anew when it has others. Raises HostError."""
+    """Exactly these into the build's venv, which is made anew when it has others.
+
+    Raises HostError, and ProfileError for other bytes.
+    """
     hashed = [one for one in requirements if one.sha256]
     lines = [
         *_places(run.workspace.source),
@@ -154,16 +159,19 @@ def _pip(run: Run, words: Sequence[str]) -> Completed:
     return done
 
 
-def _failed(run: Run, output: str, last: str) -> HostError:
+def _failed(run: Run, output: str, last: str) -> BuilderError:
     if _OLD_PIP in output:
         return HostError(
             f"pip of Python {run.plan.python_version} is too old to say what it would install",
             remedy="take Python 3.10.6 or later, or one whose venv brings pip 22.2 or later",
         )
     if "DO NOT MATCH THE HASHES" in output:
-        return HostError(
-            "the package index served a requirement of upstream's that is not the one first seen, or the locked one",
-            remedy="try another index (PIP_INDEX_URL, or the profile's mirror set)",
+        said = _MISMATCH.search(output)
+        told = f"requirement {said[1]}: {said[3][:16]}, and the lock has {said[2][:16]}" if said else last
+        # The hashes of a build without a lock are those that the index itself named a moment before.
+        return ProfileError(
+            f"this is not what was locked: {told}",
+            remedy="try another index (PIP_INDEX_URL, or the profile's mirror set), or make a new lock",
             log=run.log("requirements"),
         )
     return HostError(
