@@ -88,7 +88,9 @@ def audit_wheel(wheel: Path, sets: Sequence[PatchSet], multi_device: bool | None
     except (WheelError, OSError) as error:
         raise UsageError(f"{wheel} cannot be read as a wheel: {error}", remedy="give a .whl file") from error
     if f"{PACKAGE}/__init__.py" not in read.texts:
-        raise UsageError(f"{wheel} has no {PACKAGE}/__init__.py", remedy="give a wheel of TensorRT-LLM")
+        raise UsageError(
+            f"{wheel} has no {PACKAGE}/__init__.py that can be read", remedy="give a wheel of TensorRT-LLM"
+        )
     with tempfile.TemporaryDirectory(prefix="audit-") as directory:
         root = Path(directory)
         for name, text in read.texts.items():
