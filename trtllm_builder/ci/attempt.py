@@ -55,6 +55,11 @@ class Task:
         return self.directory / "report"
 
     @property
+    def dist(self) -> Path:
+        """Where builds leave their wheels."""
+        return self.directory / "dist"
+
+    @property
     def events(self) -> Path:
         """All that the builds of this directory said, as JSON lines."""
         return self.directory / "events.jsonl"
@@ -78,7 +83,7 @@ def attempt(task: Task, environ: Mapping[str, str], say: Callable[[dict[str, Any
     except Interrupted as stop:
         steps.gathered.stopped(stop.status, stop.what)
     result = replace(steps.gathered.result(time.time()), link=task.link)
-    for path in steps.gathered.beside():
+    for path in steps.gathered.beside(task.dist):
         with suppress(OSError):
             shutil.copy2(path, task.report / path.name)
     _write(task.report / "summary.md", markdown([result]))
@@ -103,7 +108,7 @@ class _Steps:
         begun = lock.is_file() and Journal(workspace / "journal.jsonl").unfinished() is not None
         if task.lock is None and not begun and self.run("lock", "--profile", task.profile, "--out", str(lock)) is None:
             return
-        how = ["--locked", str(lock), "--workspace", str(workspace), "--out", str(task.directory / "dist")]
+        how = ["--locked", str(lock), "--workspace", str(workspace), "--out", str(task.dist)]
         how += ["--jobs", str(task.jobs)] if task.jobs else []
         how += ["--index", task.index] if task.index else []
         if self.run("build", "--profile", task.profile, *how) is None:

@@ -76,6 +76,9 @@ class Fleet:
         if isinstance(cluster, Slurm) and excluded and "exclude" not in self.options:
             cluster = Slurm({**self.options, "exclude": ",".join(excluded)})
         began = time.time()
+        # What an earlier build said there is not this one's.
+        events = self.task(member).events
+        offset = events.stat().st_size if events.is_file() else 0
         size = Size(member.cores, member.memory, self.seconds)
         handle = cluster.submit(f"trtllm-{member.profile}", job, size, self.directory / "logs")
         self.journal.append(
@@ -84,6 +87,7 @@ class Fleet:
             job=handle.job,
             start=handle.start,
             began=began,
+            offset=offset,
             excluded=list(excluded),
         )
         return handle

@@ -52,6 +52,7 @@ class LastJob:
 
     handle: Handle | None = None
     began: float = 0.0
+    offset: int = 0
     attempts: int = 0
     over: str = ""
     excluded: tuple[str, ...] = ()
@@ -64,7 +65,8 @@ class Follower:
         self._fleet = fleet
         self._keep = keep
         self._note = note
-        self._tails = {member.profile: Tail(fleet.task(member).events) for member in fleet.members}
+        jobs = self.jobs()
+        self._tails = {m.profile: Tail(fleet.task(m).events, jobs[m.profile].offset) for m in fleet.members}
         self._doing: dict[str, str] = {}
         self._node: dict[str, str] = {}
         self._told: set[str] = set()
@@ -95,6 +97,7 @@ class Follower:
             if event["event"] == "submitted":
                 job.handle, job.over = Handle(str(event["job"]), int(event.get("start") or 0)), ""
                 job.began, job.attempts = float(event.get("began") or 0.0), job.attempts + 1
+                job.offset = int(event.get("offset") or 0) if job.attempts == 1 else job.offset
                 job.excluded = tuple(map(str, event.get("excluded") or ()))
             elif event["event"] in ("refused", "over"):
                 job.over = str(event.get("why"))
@@ -114,7 +117,7 @@ class Follower:
         if state.node:
             seen = replace(seen, node=state.node)
         if state.state == "waiting":
-            return replace(seen, phase="waiting", doing=state.told or "waiting for its turn")
+            return replace(seen, phase="waiting", node="", doing=state.told)
         if state.state == "unknown":
             if state.told not in self._told:
                 self._told.add(state.told)

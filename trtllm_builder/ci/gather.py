@@ -109,12 +109,14 @@ class Gathered:
             failed_checks=tuple(str(one.get("id")) for one in failed),
         )
 
-    def beside(self) -> list[Path]:
-        """Files that tell more: the wheel with all that stands beside it, or the logs of what failed."""
+    def beside(self, out: Path) -> list[Path]:
+        """Files that tell more: the wheel with all that stands beside it, or the logs of what failed and the reports on
+        what was rejected into ``out``."""
         if self.code == 0 and self.wheel is not None:
             return sorted(path for path in self.wheel.parent.glob(f"{self.wheel.name}*") if path.is_file())
-        logs = sorted(self._logs.glob("*.log")) if self._logs is not None and self._logs.is_dir() else []
-        return [path for path in logs if path.stat().st_size <= _LARGEST]
+        logs = sorted(self._logs.glob("*.log")) if self._logs is not None else []
+        rejected = [path for path in sorted(out.glob("*.rejected.*")) if path.stat().st_mtime >= self.started]
+        return [path for path in (*logs, *rejected) if path.stat().st_size <= _LARGEST]
 
     def _ending(self, good: bool) -> Ending:
         if good:
