@@ -14,6 +14,7 @@ from trtllm_builder import __version__
 from trtllm_builder.build.bundle_archive import Manifest, write_bundle
 from trtllm_builder.build.bundle_facts import Repository, machine, made_for, toolkit_is_ours
 from trtllm_builder.build.downloads import Downloads, mirrors_of, obtain_downloads, obtain_source
+from trtllm_builder.build.requirements import wanted
 from trtllm_builder.build.run import told_as_sentences
 from trtllm_builder.build.scratch import scratch_in
 from trtllm_builder.build.workspace import Workspace, tag_cache
@@ -36,8 +37,6 @@ from trtllm_builder.tools.install import download, install
 from trtllm_builder.upstream.fetch_content import GITHUB, not_beforehand
 
 _PIP_DEADLINE = 3600.0
-# Packages that upstream's script installs by name: `-m pip install conan==2.14.0`.
-_NAMED = re.compile(r"-m pip install ((?:[A-Za-z][\w.-]*(?:[=<>~!]=[\w.*]+)? ?)+)")
 
 
 @dataclass(frozen=True)
@@ -149,10 +148,7 @@ def _archives(downloads: Downloads, request: Request, caches: Path, log: Log) ->
 
 def _requirements(plan: Plan, workspace: Workspace, wheels: Path) -> None:
     """Wheels for the target's Python, those made from sdists here included. Raises HostError."""
-    listed = workspace.source / "requirements-dev.txt"
-    words = ["--requirement", str(listed)] if listed.is_file() else []
-    script = (workspace.source / "scripts" / "build_wheel.py").read_text(errors="replace")
-    words += dict.fromkeys(word for match in _NAMED.finditer(script) for word in match[1].split())
+    words = wanted(workspace.source)
     if not words:
         return
     world = {setting.name: setting.value for setting in plan.environment}
