@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from packaging.utils import parse_wheel_filename
 
@@ -154,7 +153,7 @@ def _cuda(name: str) -> str:
 
 
 def _offer(wheel: Wheel) -> Offer:
-    url = quote(wheel.path)
+    url = wheel.url
     tags = parse_wheel_filename(wheel.filename)[3]
     return Offer(
         wheel=wheel,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
+from urllib.parse import quote
 
 from packaging.utils import BuildTag, NormalizedName, parse_wheel_filename
 from packaging.version import Version
@@ -75,6 +76,11 @@ class Wheel:
         """``cu129-sm89`` for a wheel of ours that carries the label ``+sd.cu129.sm89``; empty for any other."""
         return variant_of(self.version)
 
+    @cached_property
+    def age(self) -> tuple[Version, str]:
+        """Smaller for an older version."""
+        return Version(self.version), self.filename
+
     @property
     def directory(self) -> str:
         """Where it lies, relative to the index; it alone, and what belongs to it."""
@@ -83,6 +89,11 @@ class Wheel:
     @property
     def path(self) -> str:
         return f"{self.directory}/{self.filename}"
+
+    @cached_property
+    def url(self) -> str:
+        """``path`` as a URL; a plus sign is quoted, since object stores take a bare one for a space."""
+        return quote(self.path)
 
 
 @dataclass(frozen=True)
@@ -138,4 +149,4 @@ def identity(filename: str) -> tuple[NormalizedName, Version, BuildTag, frozense
 
 def in_order(wheels: Iterable[Wheel]) -> tuple[Wheel, ...]:
     """The oldest version first."""
-    return tuple(sorted(wheels, key=lambda wheel: (Version(wheel.version), wheel.filename)))
+    return tuple(sorted(wheels, key=lambda wheel: wheel.age))

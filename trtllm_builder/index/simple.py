@@ -16,10 +16,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from html import escape
 from typing import Any
-from urllib.parse import quote
 
 from trtllm_builder.index.model import STANDINGS, Lock, Needs, Wheel, is_safe_name
 
@@ -92,7 +90,7 @@ def _page(title: str, lines: Sequence[str]) -> str:
 
 
 def _anchor(wheel: Wheel, root: str) -> str:
-    attributes = [("href", f"{_url(wheel, root)}#sha256={wheel.sha256}")]
+    attributes = [("href", f"{root}{wheel.url}#sha256={wheel.sha256}")]
     if wheel.requires_python:
         attributes.append(("data-requires-python", wheel.requires_python))
     # PEP 714: the right name, and the one that installers before it look for.
@@ -100,7 +98,7 @@ def _anchor(wheel: Wheel, root: str) -> str:
     if wheel.yanked is not None:
         attributes.append(("data-yanked", wheel.yanked))
     if wheel.provenance:
-        attributes.append(("data-provenance", f"{_url(wheel, root)}.provenance"))
+        attributes.append(("data-provenance", f"{root}{wheel.url}.provenance"))
     written = " ".join(f'{name}="{escape(value)}"' for name, value in attributes)
     remark = "" if wheel.standing == "verified" else f" ({STANDINGS[wheel.standing]})"
     return f"<a {written}>{escape(wheel.filename)}</a>{remark}<br>"
@@ -111,10 +109,10 @@ def _file(wheel: Wheel, root: str) -> dict[str, object]:
     if wheel.requires_python:
         optional["requires-python"] = wheel.requires_python
     if wheel.provenance:
-        optional["provenance"] = f"{_url(wheel, root)}.provenance"
+        optional["provenance"] = f"{root}{wheel.url}.provenance"
     return {
         "filename": wheel.filename,
-        "url": _url(wheel, root),
+        "url": root + wheel.url,
         "hashes": {"sha256": wheel.sha256},
         "size": wheel.size,
         "upload-time": wheel.uploaded,
@@ -127,8 +125,8 @@ def _file(wheel: Wheel, root: str) -> dict[str, object]:
             "variant": wheel.variant,
             "standing": wheel.standing,
             "summary": wheel.summary,
-            "needs": asdict(wheel.needs),
-            "lock": asdict(wheel.lock) if wheel.lock else None,
+            "needs": vars(wheel.needs),
+            "lock": wheel.lock and vars(wheel.lock),
             "beside": list(wheel.beside),
         },
     }
@@ -156,11 +154,6 @@ def _wheel(project: str, file: dict[str, Any]) -> Wheel:
         provenance="provenance" in file,
         yanked=None if yanked is False else "" if yanked is True else str(yanked),
     )
-
-
-def _url(wheel: Wheel, root: str) -> str:
-    """A plus sign is quoted: object stores take a bare one for a space."""
-    return root + quote(wheel.path)
 
 
 def _dump(document: object) -> str:
