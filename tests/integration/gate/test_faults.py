@@ -115,7 +115,7 @@ def test_a_full_disk_is_the_compilers_own_failure_and_it_goes_on_when_there_is_r
     gated: Any, small_disk: Path, until: Any
 ) -> None:
     for _ in range(3):
-        gated.step(5, 0.4)
+        gated.step(5, 1.5)
     child = gated.begin(reserve=0, expected=MIB)
     until(lambda: gated.living())
     filler = small_disk / "filler"

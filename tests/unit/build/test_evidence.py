@@ -11,7 +11,9 @@ import pytest
 from trtllm_builder.build.diagnosis.engine import diagnose
 from trtllm_builder.build.diagnosis.model import Diagnosis
 from trtllm_builder.build.evidence import Evidence, Jobs, gather, snapshot
+from trtllm_builder.gate.job import Killed
 from trtllm_builder.host.disk import Disk
+from trtllm_builder.host.kills import oom_groups
 from trtllm_builder.host.memory import MemoryLimit
 
 GIB = 2**30
@@ -172,3 +174,27 @@ def test_the_real_machine_can_be_asked(tmp_path: Path) -> None:
     assert found.total > 0 and found.disks[0][1].free > 0
     assert len({disk.device for _, disk in found.disks}) == len(found.disks)
     assert all(isinstance(line, str) and line.endswith(".") for line in found.sentences)
+
+
+def test_killed_also_alone_names_it_and_what_would_fit_instead_of_fewer_jobs() -> None:
+    seen = replace(SEEN, killed=2, mended=1, alone=(Killed("cpp/big.cu", 15 * GIB, "oom_kill in memory.events"),))
+    found = judge(seen)
+    assert found.first.id == "out-of-memory" and found.first.step == "cpp/big.cu" and not found.others
+    for said in ("cpp/big.cu", "twice", "15.0 GiB when it was killed", "16.0 GiB (/sys/fs/cgroup/memory.max)"):
+        assert said in found.first.sentence
+    assert "24 GiB" in found.first.remedy and "--jobs" not in found.first.remedy
+    assert any("ran once more with nothing beside" in line for line in found.evidence)
+
+
+def test_a_kill_that_was_mended_is_not_why_a_build_failed() -> None:
+    found = judge(replace(SEEN, mended=1), REFUSED)
+    assert found.first.id == "header-missing" and not found.others
+    unmended = judge(replace(SEEN, killed=2, mended=1), REFUSED)
+    assert [one.id for one in unmended.others] == ["out-of-memory"]
+
+
+def test_cgroups_of_which_a_kill_takes_all(tmp_path: Path) -> None:
+    version2(tmp_path, 0, 0)
+    assert oom_groups(tmp_path) == ()
+    write(tmp_path, {"sys/fs/cgroup/pod/memory.oom.group": "1\n", "sys/fs/cgroup/pod/build/memory.oom.group": "0\n"})
+    assert oom_groups(tmp_path) == ("/sys/fs/cgroup/pod",)

@@ -1,0 +1,81 @@
+"""What a run's gate decided, from its lines: waits by reason, budget against use, peaks, lines without sense."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from trtllm_builder.build import gate_told
+from trtllm_builder.build.timeline_gate import GateView, read_gate
+from trtllm_builder.gate.decisions import DECISIONS
+
+GIB = 2**30
+T0 = 1_790_000_000.0
+
+
+def event(at: float, kind: str, job: int = 1, **facts: object) -> dict[str, object]:
+    return {"t": T0 + at, "event": kind, "job": job, "source": f"{job}.cu", "kind": "cuda", **facts}
+
+
+def ended(at: float, job: int, peak: float, **facts: object) -> dict[str, object]:
+    told = {"status": 0, "predicted": 2 * GIB, "origin": "cuda, by kind", "peak": int(peak * GIB), "seconds": 5.0}
+    return event(at, "ended", job, **{**told, **facts})
+
+
+LINES: list[object] = [
+    event(0, "opened"),
+    event(0, "waits", 1, why="memory", predicted=1, room=0),
+    event(3, "waits", 1, why="pressure", predicted=1, room=0),
+    event(4, "started", 1),
+    event(4, "started", 2),
+    {"t": T0 + 5, "event": "budget", "free": 6 * GIB, "reserve": GIB, "held": 3 * GIB, "promised": 4 * GIB,
+     "running": 2, "waiting": 0, "why": ""},
+    event(6, "killed", 2, peak=GIB),
+    event(6, "waits", 2, why="alone"),
+    ended(9, 1, 1.5),
+    event(9, "started", 2),
+    ended(12, 2, 3.0),
+    event(12, "started", 3),
+    event(13, "gone", 3),
+    event(14, "waits", 4, why="memory"),
+    # Gone on with: numbers begin anew, and who waited then waits no more.
+    event(100, "opened"),
+    event(101, "started", 4),
+    ended(103, 4, 1.0, status=1),
+    "not an object", {"t": "x", "event": "ended"}, {"t": T0, "event": "budget", "held": -1}, {"t": T0, "event": "new"},
+    {"t": T0 + 104, "event": "ended", "job": 9, "predicted": 1, "peak": True, "seconds": 1},
+]  # fmt: skip
+
+
+@pytest.fixture
+def view(tmp_path: Path) -> GateView:
+    (tmp_path / DECISIONS).write_text("".join(json.dumps(line) + "\n" for line in LINES) + '{"t": 1, "ev')
+    return read_gate(tmp_path, lambda moment: moment - T0)
+
+
+def test_waits_are_counted_by_reason(view: GateView) -> None:
+    first, second, third = view.jobs
+    assert first.waited == {"memory": 3.0, "pressure": 1.0} and first.waiting == 4 and first.kills == 0
+    assert first.told == "there was not enough memory, the kernel reported stalls for memory"
+    assert second.waited == {"alone": 3.0} and second.kills == 1 and second.peak == 3 * GIB
+    assert (third.status, third.waited) == (1, {})
+    assert list(view.waited.values()) == [3.0, 3.0, 1.0] and view.kills == 1 and view.largest[0] is second
+
+
+def test_what_may_be_held_is_what_is_held_and_what_is_free(view: GateView) -> None:
+    (point,) = view.points
+    assert (point.at, point.held, point.may, point.promised) == (5.0, 3 * GIB, 8 * GIB, 4 * GIB)
+
+
+def test_expected_against_measured_in_a_sentence(view: GateView, tmp_path: Path) -> None:
+    found = gate_told.summary(tmp_path)
+    assert found == {
+        "compilers": 3, "waited": 7.0, "kills": 1,
+        "kinds": {"cuda": {"count": 2, "predicted": 2 * GIB, "peak": round(2.25 * GIB), "most": 3 * GIB, "over": 1}},
+    }  # fmt: skip
+    told = gate_told.told(found)
+    assert "2 cuda 2.2 GiB (at most 3.0 GiB, expected 2.0 GiB)" in told
+    assert "waited 7.0 s" in told and "1 times one was killed" in told
+    assert gate_told.told(gate_told.summary(tmp_path / "nothing")) == ""

@@ -1,0 +1,45 @@
+"""What compilers took, kept from build to build: merged, whole or not at all, and never a reason to fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from trtllm_builder.gate.compiles import Compile
+from trtllm_builder.gate.learned import Learned, Measured, learn
+from trtllm_builder.plan.peaks import add_peaks, peaks_path, read_peaks
+
+
+def learned(name: str, peak: int, when: int = 1) -> Learned:
+    return learn([(Compile("compile", name, ".cu", ("89",), 1), Measured(when, peak, 2.0, (), "cuda"))])
+
+
+def peaks(path: Path) -> dict[str, int]:
+    return {key[0]: one.peak for key, one in read_peaks(path)[0].entries.items()}
+
+
+def test_they_are_added_up_and_the_newest_counts(tmp_path: Path, validate: Callable[[str, object], None]) -> None:
+    path = peaks_path("a/b", {"XDG_STATE_HOME": str(tmp_path)})
+    assert path.parent.is_relative_to(tmp_path) and read_peaks(path) == (Learned(), "")
+    add_peaks(path, learned("a.cu", 5))
+    add_peaks(path, learned("b.cu", 7))
+    add_peaks(path, learned("a.cu", 6, when=2))
+    assert peaks(path) == {"a.cu": 6, "b.cu": 7}
+    validate("learned", read_peaks(path)[0].to_json())
+    assert [one.name for one in path.parent.iterdir()] == [path.name]
+
+
+def test_builds_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: add_peaks(tmp_path / "p.json", learned(f"{number}.cu", number)), range(12)))
+    assert len(peaks(tmp_path / "p.json")) == 12
+
+
+def test_what_cannot_be_read_is_said_and_not_used(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    path.write_text("{")
+    assert read_peaks(path)[0] == Learned() and "cannot be read" in read_peaks(path)[1]
+    assert "cannot be read" in read_peaks(tmp_path)[1], "a directory"
+    add_peaks(path, learned("a.cu", 5))
+    assert peaks(path) == {"a.cu": 5}
