@@ -137,3 +137,10 @@ def test_the_course_is_the_most_in_each_tenth_and_needs_samples() -> None:
     assert course_of([], 0.0, 0) == ()
     # A peak between two samples is still the highest tenth's.
     assert max(course_of(samples, 100.0, 30 * GIB)) == 1.0
+
+
+def test_the_newest_counts_and_the_heavier_of_two_as_new() -> None:
+    old, new, heavy = (learn([(KERNEL, Measured(when, peak, 1.0))]) for when, peak in ((1, 9), (2, 3), (2, 4)))
+    for one in (old.merge(new).merge(heavy), heavy.merge(new).merge(old), new.merge(heavy.merge(old))):
+        found = one.of(KERNEL)
+        assert found is not None and (found.when, found.peak) == (2, 4)
