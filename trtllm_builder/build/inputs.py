@@ -129,7 +129,9 @@ def source_inputs(fetched: Mapping[str, Any]) -> Iterator[Input]:
     digest = {"gitCommit": commit} if commit else {}
     if fetched["uncommitted"] or not commit:
         digest = {**digest, **sha256(fetched["digest"])}
-    yield Input("source", "TensorRT-LLM", f"git+{url}@{commit}" if commit else "", digest, version=fetched["ref"])
+    # Where a directory lies is this machine's own affair.
+    where = f"git+{url}@{commit}" if commit and fetched["served_by"] != "directory" else ""
+    yield Input("source", "TensorRT-LLM", where, digest, version=fetched["ref"])
     served = [one for one, _ in fetched["served"] if not one.endswith(" (LFS)")][1:]
     for number, (path, commit) in enumerate(fetched["submodules"]):
         where = f"git+{redact(served[number])}@{commit}" if number < len(served) else ""

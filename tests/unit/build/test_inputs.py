@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trtllm_builder.build import machine_inputs
+from trtllm_builder.build.inputs import source_inputs
+from trtllm_builder.build.machine_inputs import host_inputs, host_stamp, image_inputs
+
+COMMIT, OTHER, OID = "1" * 40, "2" * 40, "3" * 64
+FETCHED: dict[str, Any] = {
+    "url": "https://me:secret@host/x.git", "commit": COMMIT, "ref": "main", "digest": f"sha256:{OID}",
+    "uncommitted": {}, "served_by": "original", "served": [["https://host/x.git", "a"], ["https://host/x.git (LFS)", "a"],
+                                        ["https://host/sub.git", "a"]],
+    "submodules": [["3rdparty/sub", OTHER]], "lfs_objects": [["a.bin", OID]],
+    "dependencies": [{"name": "json", "url": "https://host/json", "commit": OTHER, "served_by": "a", "ref": "v3"}],
+}  # fmt: skip
+
+
+def test_sources_by_commit_and_object_and_without_credentials() -> None:
+    found = {one.kind: one for one in source_inputs(FETCHED)}
+    assert found["source"].uri == f"git+https://***@host/x.git@{COMMIT}" and found["source"].digest == {
+        "gitCommit": COMMIT
+    }
+    assert found["submodule"].uri == f"git+https://host/sub.git@{OTHER}"
+    assert found["lfs"].digest == {"sha256": OID} and found["dependency"].version == "v3"
+
+
+def test_a_directory_is_known_by_what_it_holds_and_not_by_its_place() -> None:
+    place = {**FETCHED, "url": "/home/me/x", "served_by": "directory"}
+    clean, edited, bare = (
+        next(source_inputs({**place, **more}))
+        for more in ({}, {"uncommitted": {"setup.py": OID}}, {"commit": ""})
+    )  # fmt: skip
+    assert clean.uri == edited.uri == bare.uri == ""
+    assert clean.digest == {"gitCommit": COMMIT}
+    assert edited.digest == {"gitCommit": COMMIT, "sha256": OID} and bare.digest == {"sha256": OID}
+
+
+def test_an_image_is_known_where_somebody_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / ".containerenv"
+    monkeypatch.setattr(machine_inputs, "_CONTAINER", file)
+    assert image_inputs({}) == ()
+    assert image_inputs({"CI_JOB_IMAGE": "debian:12"}) == ()
+    (named,) = image_inputs({"CI_JOB_IMAGE": f"host/cuda@sha256:{OID}"})
+    assert (named.uri, named.digest, named.version) == ("host/cuda", {"sha256": OID}, "CI_JOB_IMAGE")
+    file.write_text(f'engine="podman-4.3.1"\nimageid="{OID}"\nrootless=0\n')
+    (podman,) = image_inputs({})
+    assert podman.digest == {"sha256": OID} and podman.version == "podman"
+    file.write_text("")
+    assert image_inputs({}) == ()
+
+
+def test_compilers_are_known_by_their_bytes_and_noticed_without_reading_them(tmp_path: Path) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    part = programs / "cc1plus"
+    part.write_text("the compiler itself")
+    gcc = programs / "g++"
+    answers = f'-dump*) echo 12.2.0;; *cc1plus) echo {part};; *=as) echo as;; *) echo "${{1#*=}}"'
+    gcc.write_text(f"#!/bin/sh\ncase $1 in {answers};; esac\n")
+    gcc.chmod(0o755)
+    python = tmp_path / "python"
+    python.write_text("python")
+    environ = {"PATH": f"{programs}:/nowhere"}
+    found = {one.name: one for one in host_inputs(environ, python, "3.11.7")}
+    assert set(found) == {"python", "g++", "cc1plus"}
+    assert found["g++"].version == "12.2.0" and found["cc1plus"].size == 19
+    before = host_stamp(environ, python)
+    part.write_text("another")
+    assert host_stamp(environ, python) != before
+    assert {one.name: one for one in host_inputs(environ, python, "3.11.7")}["cc1plus"].digest != found[
+        "cc1plus"
+    ].digest
