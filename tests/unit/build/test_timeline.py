@@ -62,6 +62,16 @@ def timeline(tmp_path: Path) -> Timeline:
         step(9.999, 30, "cutlass_b.cu.o"), {"ninja": 2, "began": T0 + 1055}, step(0, 5, "c.cpp.o", ninja=2, hit=True),
         step(5, 6, "x.so", ninja=2, hit=None), step(5, 2, "back.o"), step(1, 2, "nobody.o", ninja=9), {"ninja": "1"},
     )  # fmt: skip
+    budget = {"free": 2**32, "reserve": 2**30, "held": 2**28, "promised": 2**31, "running": 1, "waiting": 1}
+    compiler = {"job": 1, "source": HOSTILE, "kind": "cuda"}
+    write(
+        tmp_path / "gate.jsonl",
+        {"t": T0 + 10, "event": "opened"}, {"t": T0 + 11, "event": "waits", **compiler, "why": "memory"},
+        {"t": T0 + 12, "event": "budget", "why": "memory", **budget}, {"t": T0 + 13, "event": "started", **compiler},
+        {"t": T0 + 20, "event": "budget", "why": "", **budget, "waiting": 0},
+        {"t": T0 + 25, "event": "ended", **compiler, "status": 0, "predicted": 2**30, "origin": HOSTILE, "peak": 2**31,
+         "seconds": 12.0, "waited": 2.0},
+    )  # fmt: skip
     return read_timeline(Journal(tmp_path / "journal.jsonl"), tmp_path, "R")
 
 
@@ -109,6 +119,8 @@ def test_the_page_needs_nothing_else_and_believes_no_name(timeline: Timeline) ->
     for _, attributes in reader.tags:
         assert not {"src", "href", "onclick", "onload"} & set(attributes)
     assert not re.search(r"https?://|url\(|@import", page)
+    assert "2.0 GiB" in reader.text and "waited because there was not enough memory" in reader.text
+    assert page.count("<polyline") == 2 and 'class="over"' in page
     assert [attributes["class"] for tag, attributes in reader.tags if tag == "rect"].count("hit") == 1
 
 
@@ -128,6 +140,20 @@ def test_the_trace_is_of_the_format_that_perfetto_reads(timeline: Timeline) -> N
         for one in sorted((s for s in spans if (s["pid"], s["tid"]) == thread), key=lambda s: s["ts"]):
             assert one["ts"] >= ends - 2000
             ends = one["ts"] + one["dur"]
+
+
+def test_a_step_is_drawn_from_where_it_began_to_work(tmp_path: Path) -> None:
+    write(
+        tmp_path / "journal.jsonl", {"event": "run", "time": T0, "id": "R"}, {"event": "x", "time": T0 + 99, "run": "R"}
+    )
+    write(
+        tmp_path / "steps.jsonl",
+        {"ninja": 1, "began": T0}, step(0, 10, "a.o"), {**step(0, 20, "b.o"), "waited": 10_000},
+        {**step(0, 5, "c.o"), "waited": 99_000},
+    )  # fmt: skip
+    found = {one.output: one for one in read_timeline(Journal(tmp_path / "journal.jsonl"), tmp_path, "R").steps}
+    assert (found["b.o"].start, found["b.o"].waited, found["b.o"].lane) == (10, 10, found["a.o"].lane)
+    assert found["c.o"].start == found["c.o"].end == 5
 
 
 def test_the_document_follows_its_schema(timeline: Timeline, validate: Callable[[str, object], None]) -> None:
