@@ -17,6 +17,7 @@ from gate_simulator import File, Machine, Outcome, build, lower_bound, mixed, st
 
 _FIGURES = Path(__file__).with_name("figures") / "gate.json"
 _TRIPLES = json.loads((Path(__file__).with_name("figures") / "triples.json").read_text())
+_RECORDED = Path(__file__).parents[2] / "data" / "gate" / "cutlass.json"
 _FILES = 160
 _ORDERS = 4
 """A static count is safe when it kills nothing in so many builds of each order: nobody can try it out beforehand."""
@@ -133,6 +134,22 @@ def test_equal_kernels_that_start_together_neither_meet_nor_wait_for_long(learne
     assert outcome.kills == 0 and outcome.crawled == 0
     most = 1.2 * static(files, machine, 8).seconds if learned else static(files, machine, 4).seconds
     assert outcome.seconds <= most
+
+
+@pytest.mark.parametrize("learned", [False, True], ids=["cold", "learned"])
+def test_recorded_kernels_are_built_faster_than_by_any_count_that_kills_nothing(learned: bool) -> None:
+    """Files that were measured with a real nvcc, three times over, on a machine that is too small for all cores."""
+    recorded = json.loads(_RECORDED.read_text())["files"]
+    files = [File(one["kind"], one["seconds"], one["peak"] / 2**30, one["growth"]) for one in recorded] * 3
+    machine = Machine(16, 16)
+    counts = [static(files, machine, jobs) for jobs in range(1, machine.cores + 1)]
+    assert counts[-1].kills
+    outcome = build(files, machine, 0, learned=learned)
+    assert outcome.kills == 0
+    if learned:
+        assert outcome.seconds <= min(one.seconds for one in counts if not one.kills)
+    else:
+        assert outcome.seconds <= static(files, machine, int(machine.memory / 6)).seconds
 
 
 def test_a_build_that_loses_too_many_is_not_finished() -> None:
