@@ -69,9 +69,13 @@ class Cluster:
         log = (self.root / f"{name}.out").open("wb")
         # They end with us, however we end.
         self.daemons[name] = subprocess.Popen(
-            ["setpriv", "--pdeathsig=KILL", *argv], stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
+            ["setpriv", "--pdeathsig=KILL", *argv],
             env={**self.environ, "TRTLLM_TEST_NODE": name},
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
         log.close()
 
     def start_node(self, name: str) -> None:
@@ -185,10 +189,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     }
     made = Cluster(root, environ)
     try:
-        made.start("munged", "--reuid=munge", "--regid=munge", "--clear-groups", "/usr/sbin/munged", "-F", "--force", f"--key-file={key}",
-            f"--socket={munge}/munge.sock", f"--pid-file={munge}/munged.pid", f"--log-file={munge}/munged.log",
-            f"--seed-file={munge}/seed",
-        )  # fmt: skip
+        made.start(
+            "munged",
+            *("--reuid=munge", "--regid=munge", "--clear-groups", "/usr/sbin/munged", "-F", "--force"),
+            *(f"--key-file={key}", f"--socket={munge}/munge.sock", f"--seed-file={munge}/seed"),
+            *(f"--pid-file={munge}/munged.pid", f"--log-file={munge}/munged.log"),
+        )
         wait_for((munge / "munge.sock").exists, 10)
         made.start("slurmctld", "slurmctld", "-D", "-f", str(conf))
         for name in NODES:

@@ -238,8 +238,6 @@ def resume_all(fleet: Fleet) -> None:
 
 
 def fleet_json(fleet: Fleet, seen: list[Seen]) -> str:
-    """All that became of a fleet."""
-    jobs = [one.to_json() for one in seen]
-    return json.dumps(
-        {"schema": 1, "fleet": fleet.identifier, "cluster": fleet.kind, "root": str(fleet.root), "jobs": jobs}
-    )
+    """All that is known of a fleet, as one line."""
+    about = {"schema": 1, "event": "fleet", "fleet": fleet.identifier, "cluster": fleet.kind, "root": str(fleet.root)}
+    return json.dumps({**about, "jobs": [one.to_json() for one in seen]})
