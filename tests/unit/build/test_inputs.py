@@ -12,8 +12,8 @@ from trtllm_builder.build.machine_inputs import host_inputs, host_stamp, image_i
 COMMIT, OTHER, OID = "1" * 40, "2" * 40, "3" * 64
 FETCHED: dict[str, Any] = {
     "url": "https://me:secret@host/x.git", "commit": COMMIT, "ref": "main", "digest": f"sha256:{OID}",
-    "uncommitted": {}, "served_by": "original", "served": [["https://host/x.git", "a"], ["https://host/x.git (LFS)", "a"],
-                                        ["https://host/sub.git", "a"]],
+    "uncommitted": {}, "served_by": "original",
+    "served": [["https://host/x.git", "a"], ["https://host/x.git (LFS)", "a"], ["https://host/sub.git", "a"]],
     "submodules": [["3rdparty/sub", OTHER]], "lfs_objects": [["a.bin", OID]],
     "dependencies": [{"name": "json", "url": "https://host/json", "commit": OTHER, "served_by": "a", "ref": "v3"}],
 }  # fmt: skip
