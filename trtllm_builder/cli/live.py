@@ -20,7 +20,7 @@ from trtllm_builder.build.progress import Progress
 from trtllm_builder.text import clean
 from trtllm_builder.units import format_duration, format_size
 
-_STAGES = ("tools", "fetch", "patch", "compile", "normalise", "verify", "record")
+_STAGES = ("tools", "fetch", "patch", "inputs", "compile", "normalise", "verify", "record")
 _PHASES = ("requirements", "configure", "build", "package")
 _NAME = 13
 _WIDEST_BAR = 30
