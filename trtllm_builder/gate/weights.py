@@ -20,7 +20,7 @@ from trtllm_builder.units import parse_size
 _TABLE = Path(__file__).with_name("kinds.yaml")
 _LEARNED_SPREAD = 0.08
 _LEAST_SPREAD = 0.15
-_PRIOR = 2
+_PRIOR = 1
 """The table's figure counts as much as so many files that were measured."""
 _MORE_SECONDS = 0.6
 """Each further architecture takes this share of the first one's time: the host's part is compiled once."""
