@@ -1,0 +1,201 @@
+"""What a follower makes of a cluster's words: the cluster is a table of states, jobs are never started."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trtllm_builder.ci import clusters
+from trtllm_builder.ci.clusters import Handle, JobState, Refused, Slurm
+from trtllm_builder.ci.fleet import Fleet, Member, find, new_fleet
+from trtllm_builder.ci.follow import Follower, Seen, cancel_all, resume_all
+from trtllm_builder.ci.result import Result
+from trtllm_builder.cli.fleet import _options
+from trtllm_builder.cli.fleet_view import exit_code, table
+from trtllm_builder.errors import UsageError
+
+Make = Callable[..., Result]
+
+
+@dataclass
+class Fake:
+    """``state`` is every job's; ``refuses`` is what the queue says of a new one."""
+
+    state: JobState = field(default_factory=lambda: JobState("running"))
+    refuses: str = ""
+    submitted: list[str] = field(default_factory=list)
+    cancelled: list[str] = field(default_factory=list)
+
+    def submit(self, name: str, job: Any, size: Any, logs: Path) -> Handle:
+        if self.refuses:
+            raise Refused(self.refuses)
+        self.submitted.append(name)
+        return Handle(str(len(self.submitted)))
+
+    def states(self, handles: Sequence[Handle]) -> dict[Handle, JobState]:
+        return dict.fromkeys(handles, self.state)
+
+    def cancel(self, handle: Handle) -> None:
+        self.cancelled.append(handle.job)
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
+    made = Fake()
+    monkeypatch.setattr(Fleet, "cluster", made)
+    return made
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Fleet:
+    made = new_fleet(
+        "slurm", [Member("canary", (), 2, 2**30)], shared=tmp_path / "shared", seconds=0, retries=1, at_once=0,
+        options={}, environ={"HOME": str(tmp_path)},
+    )  # fmt: skip
+    made.write({"HOME": str(tmp_path)})
+    return made
+
+
+def _look(fleet: Fleet, notes: list[str] | None = None) -> Seen:
+    (seen,) = Follower(fleet, keep=True, note=(notes if notes is not None else []).append).look()
+    return seen
+
+
+def _leave(fleet: Fleet, result: Result) -> None:
+    task = fleet.task(fleet.members[0])
+    task.report.mkdir(parents=True, exist_ok=True)
+    task.result.write_text(json.dumps(result.to_json()))
+
+
+def test_a_fleet_is_found_again_as_it_was(fleet: Fleet, tmp_path: Path) -> None:
+    for name in (None, fleet.identifier, fleet.identifier[-4:]):
+        assert find(name, {"HOME": str(tmp_path)}) == fleet
+    with pytest.raises(UsageError, match="names 0 fleets"):
+        find("nope", {"HOME": str(tmp_path)})
+    (fleet.directory / "fleet.json").write_text('{"schema": 1}')
+    with pytest.raises(UsageError, match="cannot be read"):
+        find(None, {"HOME": str(tmp_path)})
+
+
+def test_a_result_of_this_job_ends_it_and_an_older_one_does_not(fleet: Fleet, fake: Fake, make_result: Make) -> None:
+    fleet.submit(fleet.members[0])
+    _leave(fleet, make_result(started=time.time() - 1000))
+    assert _look(fleet).phase == "running"
+    fake.state = JobState("ended", "completed")
+    _leave(fleet, make_result(started=time.time() + 1))
+    seen = _look(fleet)
+    assert (seen.phase, seen.doing, exit_code([seen])) == ("over", "built", 0)
+    assert fake.submitted == ["trtllm-canary"]
+
+
+def test_a_job_that_was_lost_is_submitted_again_elsewhere_and_then_given_up(fleet: Fleet, fake: Fake) -> None:
+    fleet.submit(fleet.members[0])
+    fake.state = JobState("lost", "node_fail", "n7")
+    notes: list[str] = []
+    seen = _look(fleet, notes)
+    assert (seen.phase, seen.attempts) == ("waiting", 2)
+    assert notes == ["canary: lost: node_fail; submitted again, it goes on from its workspace"]
+    assert fleet.journal.events()[-1]["excluded"] == ["n7"]
+    seen = _look(fleet)
+    assert (seen.phase, seen.doing) == ("over", "lost: node_fail; given up after 2 jobs")
+    assert seen.result is not None
+    assert (seen.result.result, exit_code([seen])) == ("died", 6)
+    assert any("fleet resume" in line for line in table(fleet, [seen]))
+
+
+def test_one_whose_time_was_over_goes_on(fleet: Fleet, fake: Fake, make_result: Make) -> None:
+    fleet.submit(fleet.members[0])
+    _leave(fleet, make_result(started=time.time() + 1, result="interrupted", exit_code=143, fault="its time was over"))
+    fake.state = JobState("ended", "completed")
+    assert _look(fleet).doing == "again, after its time was over"
+
+
+def test_a_mere_look_submits_nothing(fleet: Fleet, fake: Fake) -> None:
+    fleet.submit(fleet.members[0])
+    fake.state = JobState("lost", "node_fail")
+    (seen,) = Follower(fleet, keep=False, note=[].append).look()
+    assert "fleet attach" in seen.doing
+    assert len(fake.submitted) == 1
+
+
+def test_what_was_cancelled_stays_so_until_it_is_resumed(fleet: Fleet, fake: Fake, make_result: Make) -> None:
+    fleet.submit(fleet.members[0])
+    assert cancel_all(fleet) == ["canary"]
+    assert fake.cancelled == ["1"]
+    # A process of this machine has no state "cancelled".
+    fake.state = JobState("ended", "its process is gone")
+    _leave(fleet, make_result(started=time.time() + 1, result="interrupted", exit_code=143))
+    seen = _look(fleet)
+    assert seen.phase == "over"
+    assert seen.doing.startswith("cancelled; ")
+    resume_all(fleet)
+    fake.state = JobState("running")
+    assert (_look(fleet).phase, len(fake.submitted)) == ("running", 2)
+
+
+def test_a_queue_that_refuses_again_is_said(fleet: Fleet, fake: Fake) -> None:
+    fleet.submit(fleet.members[0])
+    fake.state, fake.refuses = JobState("lost", "preempted"), "sbatch: error: no such partition"
+    _look(fleet)
+    seen = _look(fleet)
+    assert seen.phase == "over"
+    assert "no such partition" in seen.doing
+
+
+def test_a_cluster_that_does_not_answer_is_asked_again(fleet: Fleet, fake: Fake) -> None:
+    fleet.submit(fleet.members[0])
+    fake.state = JobState("unknown", "squeue: no answer")
+    notes: list[str] = []
+    follower = Follower(fleet, keep=True, note=notes.append)
+    assert [one.phase for one in (*follower.look(), *follower.look())] == ["running", "running"]
+    assert len(notes) == 1
+
+
+def test_events_of_an_earlier_build_are_not_this_ones(fleet: Fleet, fake: Fake) -> None:
+    task = fleet.task(fleet.members[0])
+    task.directory.mkdir(parents=True)
+    task.events.write_text('{"event": "stage", "stage": "record"}\n')
+    fleet.submit(fleet.members[0])
+    follower = Follower(fleet, keep=True, note=[].append)
+    assert follower.look()[0].doing == "started"
+    with task.events.open("a") as stream:
+        stream.write(
+            '{"event": "stage", "stage": "patch"}\nrubbish\n[]\n{"event": "progress", "phase": "build", "eta": 5,'
+        )
+        stream.write(' "done": 3, "total": 9}\n')
+    assert follower.look()[0].doing == "compile: build [3/9], about 5.0 s to go"
+
+
+def test_slurms_words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    squeue = tmp_path / "squeue"
+    squeue.write_text(
+        "#!/bin/sh\nprintf '7|PENDING||Priority\\n8|RUNNING|n1|None\\n9|NODE_FAIL|n2|NodeDown\\nx\\n5|NEW||\\n'\n"
+    )
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    states = Slurm({}).states([Handle(job) for job in ("7", "8", "9", "5", "1")])
+    assert [(one.state, one.told, one.node) for one in states.values()] == [
+        ("waiting", "pending (Priority)", ""), ("running", "running", "n1"), ("lost", "node_fail (NodeDown)", "n2"),
+        ("unknown", "new", ""), ("ended", "Slurm knows it no more", ""),
+    ]  # fmt: skip
+    squeue.write_text("#!/bin/sh\necho 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1\n")
+    (state,) = Slurm({}).states([Handle("7")]).values()
+    assert (state.state, "Unable to contact" in state.told) == ("unknown", True)
+
+
+@pytest.mark.parametrize("text", ["", "partition", "=x", "a b=c", "x='$(id)'", 'a="b"', "a=b\nc", "a=`id`", "--x=\\"])
+def test_an_option_that_would_not_stay_one_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        _options([text])
+    assert _options(["mail-type=END", "partition=long"]) == {"mail_type": "END", "partition": "long"}
+
+
+def test_what_sbatch_said_is_found_in_what_is_said_around_it() -> None:
+    lines = ["Command failed:", "sbatch: error: Batch job submission failed: Invalid partition name", "the end"]
+    assert clusters._reason(lines) == lines[1]
