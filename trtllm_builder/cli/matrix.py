@@ -12,13 +12,12 @@ from trtllm_builder.cli.output import say
 if TYPE_CHECKING:
     from trtllm_builder.ci.matrix import Matrix
 
-ProfilesOption = Annotated[
-    list[str], typer.Option("--profiles", metavar="GLOB", help="Profiles by name, such as 'autodl-*'. Repeatable.")
-]
-
 
 def matrix(
-    profiles: ProfilesOption,
+    profiles: Annotated[
+        list[str] | None,
+        typer.Option("--profiles", metavar="GLOB", help="Profiles by name, such as 'autodl-*'. Repeatable."),
+    ] = None,
     format: Annotated[
         Literal["json", "github", "gitlab"], typer.Option("--format", help="json is the jobs alone.")
     ] = "json",
@@ -74,6 +73,8 @@ def matrix(
     if show_runners:
         say(runners_text(platform).rstrip())
         return
+    if not profiles:
+        raise UsageError("--profiles is missing", remedy="such as --profiles 'autodl-*'")
     directories = tuple(profile_dirs or ())
     names = matching(profiles, directories, os.environ)
     needs = [needs_of(name, tuple(overrides or ()), directories, os.environ) for name in names]

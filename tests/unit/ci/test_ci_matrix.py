@@ -4,18 +4,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 import yaml
-from typer.testing import CliRunner
 
-import trtllm_builder
 from trtllm_builder.ci.matrix import Matrix, make_matrix
-from trtllm_builder.ci.needs import Needs, matching, needs_of
+from trtllm_builder.ci.needs import Needs, matching
 from trtllm_builder.ci.runners import load_runners
 from trtllm_builder.ci.workflows import FILES, Platform, Wishes, render
 from trtllm_builder.cli.matrix import matrix as command
@@ -66,24 +63,6 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for file, text in files.items():
             (directory / file).write_text(text)
     return root
-
-
-@pytest.mark.parametrize(("schema", "pattern"), [("github-workflows", "gh*/**/*.yml"), ("gitlab-ci", "gl*/*.yml")])
-def test_the_vendors_schema_takes_every_file(rendered: Path, schema: str, pattern: str) -> None:
-    transform = ["--data-transform", "gitlab-ci"] if schema == "gitlab-ci" else []
-    found = sorted(map(str, rendered.glob(pattern)))
-    assert len(found) == (6 if schema == "github-workflows" else 3)
-    done = subprocess.run(
-        [BIN / "check-jsonschema", "--builtin-schema", f"vendor.{schema}", *transform, *found],
-        capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "NO_COLOR": "1"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_no_injection_no_loose_secret_and_no_unpinned_action(rendered: Path) -> None:
-    argv = [BIN / "zizmor", "--offline", "--no-progress", "--min-severity", "medium", *sorted(rendered.glob("gh*"))]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stdout
 
 
 def test_every_script_is_one_that_a_shell_reads(rendered: Path) -> None:
@@ -169,25 +148,6 @@ def test_quotes_and_colons_stay_in_their_values() -> None:
         assert file.splitlines()[0] == "# Made by: a b: $ {{ c }}"
 
 
-def test_our_own_workflows_are_what_the_command_makes_now() -> None:
-    root = Path(trtllm_builder.__file__).parents[1]
-    directory = root / ".github" / "workflows"
-    words = ["--profiles", "canary", "--format", "github", "--install", ".", "--no-publish"]
-    done = CliRunner().invoke(app, words)
-    assert done.exit_code == 0, done.exception
-    for name in FILES["github"]:
-        assert f"# file: {name}\n{(directory / name).read_text()}" in done.stdout
-
-
-def test_the_jobs_as_json(validate: Callable[[str, object], None]) -> None:
-    done = CliRunner().invoke(app, ["--profiles", "canary"])
-    document = json.loads(done.stdout)
-    validate("matrix", document)
-    (job,) = document["jobs"]
-    assert (job["profile"], job["needs"]["cores"], job["resumes"]) == ("canary", 2, 1)
-    assert job["needs"]["memory"] >= 4 * GIB
-
-
 def test_profiles_by_pattern() -> None:
     found = matching(["autodl-*, canary", "c*"], (), os.environ)
     assert found == ["autodl-4090", "canary"]
@@ -201,14 +161,6 @@ def test_a_broken_profile_is_no_job(tmp_path: Path) -> None:
     (tmp_path / "broken.yaml").write_text("schema: 1\npython: 5\n")
     with pytest.raises(ProfileError):
         matching(["broken"], [tmp_path], os.environ)
-
-
-def test_what_a_profile_wants_counts(tmp_path: Path) -> None:
-    (tmp_path / "four.yaml").write_text(
-        "schema: 1\nextends: canary\nbuild: {jobs: 4, job_memory: 3 GiB, reserve: 1 GiB}\n"
-    )
-    found = needs_of("four", (), [tmp_path], os.environ)
-    assert (found.cores, found.memory, found.memory_for(8)) == (4, 13 * GIB, 26 * GIB)
 
 
 def _runner(**values: str) -> str:

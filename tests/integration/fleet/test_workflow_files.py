@@ -1,0 +1,106 @@
+"""Workflow files as the vendors' own schemas and zizmor see them, and matrices from real plans."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import trtllm_builder
+from trtllm_builder.ci.matrix import make_matrix
+from trtllm_builder.ci.needs import Needs, needs_of
+from trtllm_builder.ci.runners import load_runners
+from trtllm_builder.ci.workflows import FILES, Platform, Wishes, render
+from trtllm_builder.cli.matrix import matrix as command
+
+pytestmark = pytest.mark.integration
+app = typer.Typer()
+app.command()(command)
+GIB = 2**30
+SMALL = Needs("canary", 2, 4 * GIB, GIB, 90, GIB)
+LARGE = Needs("h200-ci", 2, 14 * GIB, 63 * GIB, 43200, 6 * GIB)
+BIN = Path(sys.executable).parent
+
+
+def _render(
+    platform: Platform, *needs: Needs, publish: bool = True, options: tuple[str, ...] = (), **wishes: Any
+) -> dict[str, str]:
+    found = make_matrix(needs or (SMALL, LARGE), load_runners(None, platform))
+    asked: dict[str, Any] = {"words": "words", "install": "trtllm-builder==1", **wishes}
+    return render(found, platform, Wishes(publish=publish, options=options, **asked))
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every shape of the files, as a repository has them."""
+    root = tmp_path_factory.mktemp("rendered")
+    keep = load_runners(None, "github").model_copy(update={"runners": tuple(
+        one.model_copy(update={"keep": "/srv/it's kept"}) for one in load_runners(None, "github").runners
+    )})  # fmt: skip
+    shapes: dict[str, dict[str, str]] = {
+        "gh": _render("github"),
+        "gh-alone": _render("github", SMALL, publish=False, options=("--set", "build.job_memory='8 GiB'")),
+        "gh-kept": render(make_matrix([SMALL], keep, 3), "github", Wishes("w", ".")),
+        "gl": _render("gitlab"),
+        "gl-alone": _render("gitlab", SMALL, publish=False, options=("--profile-dir", "my profiles")),
+        "gl-kept": render(make_matrix([SMALL, LARGE], keep, 0), "gitlab", Wishes("w", ".")),
+    }
+    for name, files in shapes.items():
+        directory = root / name / (".github/workflows" if name.startswith("gh") else ".")
+        directory.mkdir(parents=True)
+        for file, text in files.items():
+            (directory / file).write_text(text)
+    return root
+
+
+def test_our_own_workflows_are_what_the_command_makes_now() -> None:
+    root = Path(trtllm_builder.__file__).parents[1]
+    directory = root / ".github" / "workflows"
+    words = ["--profiles", "canary", "--format", "github", "--install", ".", "--no-publish"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.exception
+    for name in FILES["github"]:
+        assert f"# file: {name}\n{(directory / name).read_text()}" in done.stdout
+
+
+def test_the_jobs_as_json(validate: Callable[[str, object], None]) -> None:
+    done = CliRunner().invoke(app, ["--profiles", "canary"])
+    document = json.loads(done.stdout)
+    validate("matrix", document)
+    (job,) = document["jobs"]
+    assert (job["profile"], job["needs"]["cores"], job["resumes"]) == ("canary", 2, 1)
+    assert job["needs"]["memory"] >= 4 * GIB
+
+
+def test_what_a_profile_wants_counts(tmp_path: Path) -> None:
+    (tmp_path / "four.yaml").write_text(
+        "schema: 1\nextends: canary\nbuild: {jobs: 4, job_memory: 3 GiB, reserve: 1 GiB}\n"
+    )
+    found = needs_of("four", (), [tmp_path], os.environ)
+    assert (found.cores, found.memory, found.memory_for(8)) == (4, 13 * GIB, 26 * GIB)
+
+
+@pytest.mark.parametrize(("schema", "pattern"), [("github-workflows", "gh*/**/*.yml"), ("gitlab-ci", "gl*/*.yml")])
+def test_the_vendors_schema_takes_every_file(rendered: Path, schema: str, pattern: str) -> None:
+    transform = ["--data-transform", "gitlab-ci"] if schema == "gitlab-ci" else []
+    found = sorted(map(str, rendered.glob(pattern)))
+    assert len(found) == (6 if schema == "github-workflows" else 3)
+    done = subprocess.run(
+        [BIN / "check-jsonschema", "--builtin-schema", f"vendor.{schema}", *transform, *found],
+        capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "NO_COLOR": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_injection_no_loose_secret_and_no_unpinned_action(rendered: Path) -> None:
+    argv = [BIN / "zizmor", "--offline", "--no-progress", "--min-severity", "medium", *sorted(rendered.glob("gh*"))]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout
