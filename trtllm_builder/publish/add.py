@@ -105,7 +105,7 @@ def entry(candidate: Candidate, at: str) -> Wheel:
 
 def _lock(candidate: Candidate) -> Lock | None:
     lock = (candidate.evidence.record or {}).get("lock")
-    if not isinstance(lock, dict) or not isinstance(lock.get("sha256"), str):
+    if not lock:
         return None
     # A record that does not say whether somebody holds the lock is taken to mean that somebody does.
     return Lock(lock["sha256"], lock.get("locked") is not False)

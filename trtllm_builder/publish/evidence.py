@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from trtllm_builder.errors import PublishError
 from trtllm_builder.source.model import ORIGINAL
 
 _LIMIT = 64 << 20  # bytes
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 Document = Mapping[str, Any]
 
 
@@ -39,6 +41,8 @@ def read_evidence(wheel: Path, sha256: str) -> Evidence:
         if record is not None:
             _same_bytes(wheel, ".record.json", record["wheel"]["sha256"], sha256)
             report = record["report"]
+            if not _DIGEST.fullmatch(str((record.get("lock") or {"sha256": "0" * 64})["sha256"])):
+                raise TypeError("its lock has no sha256")
         if report is not None:
             name = ".report.json" if record is None else ".record.json"
             _same_bytes(wheel, name, report["sha256"], sha256)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -14,6 +15,8 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from trtllm_builder.errors import PublishError
+from trtllm_builder.index.published import find_by_lock
 from trtllm_builder.publish.add import add
 from trtllm_builder.publish.change import yank
 from trtllm_builder.publish.rules import Allowed, judge
@@ -107,6 +110,30 @@ def test_a_variants_tree_gives_its_own_wheel_and_what_it_needs(
     assert any(path.endswith(".whl.metadata") for path in served.requests), "metadata was not asked for by itself"
     install(alone, tmp_path / "b", "--index-url", f"{served.url}/simple", "tensorrt-llm")
     assert installed(tmp_path / "b") == {f"ours-{BLACKWELL}", "tiny_dep-1.0"}
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_what_was_built_from_a_lock_is_found_through_a_server(
+    kind: str, make_build: Callable[..., Path], serve: Serve, tmp_path: Path
+) -> None:
+    wheel = make_build(lock={"sha256": "ab" * 32, "locked": True})
+    add([judge(wheel, Allowed())], tmp_path / "index")
+    served = serve(tmp_path / "index", kind)
+    for base in (served.url, f"{served.url}/"):
+        found = find_by_lock(base, "ab" * 32)
+        assert found is not None and found.name == wheel.name
+        with urlopen(found.location) as reply:
+            assert hashlib.sha256(reply.read()).hexdigest() == found.sha256
+    assert find_by_lock(served.url, "cd" * 32) is None
+    for silent in ("http://127.0.0.1:9", "http://user:word@127.0.0.1:9", "http://[/"):
+        with pytest.raises(PublishError, match="could not be asked") as caught:
+            find_by_lock(silent, "ab" * 32)
+        assert "word" not in str(caught.value)
+    page = tmp_path / "index" / "locks" / f"{'ab' * 32}.json"
+    for text in ("{}", "[]", "<html>", page.read_text().replace("files/", "../files/")):
+        page.write_text(text)
+        with pytest.raises(PublishError, match="is not what an index of ours says"):
+            find_by_lock(served.url, "ab" * 32)
 
 
 def test_nginx_serves_json_to_who_asks(index: Path, serve: Serve) -> None:

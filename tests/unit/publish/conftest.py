@@ -40,10 +40,11 @@ def write_wheel(
     headers: str = "",
     requires: tuple[str, ...] = (),
     tag: str = "py3-none-any",
+    build: str = "",
     inside: str = "",
     file_name: str = "",
 ) -> Path:
-    """``inside``: the version that METADATA says; ``headers``: more lines of it."""
+    """``inside``: the version that METADATA says; ``headers``: more lines of it; ``build``: PEP 427's tag."""
     stem = f"{name.replace('-', '_')}-{version}"
     info = f"{stem}.dist-info"
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {inside or version}\n{headers}"
@@ -51,10 +52,11 @@ def write_wheel(
     files: dict[str, str | bytes] = {
         **members,
         f"{info}/METADATA": metadata + "".join(f"Requires-Dist: {one}\n" for one in requires),
-        f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: toy\nRoot-Is-Purelib: {pure}\nTag: {tag}\n",
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: toy\nRoot-Is-Purelib: {pure}\nTag: {tag}\n"
+        + (f"Build: {build}\n" if build else ""),
     }
     directory.mkdir(parents=True, exist_ok=True)
-    path = directory / (file_name or f"{stem}-{tag}.whl")
+    path = directory / (file_name or f"{stem}-{f'{build}-' if build else ''}{tag}.whl")
     listed = []
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for member, content in files.items():

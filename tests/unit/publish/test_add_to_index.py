@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import errno
 import json
 import os
@@ -59,6 +60,28 @@ def test_everything_lies_where_the_pages_say(
         assert os.path.normpath(index / tree / "tensorrt-llm" / url.replace("%2B", "+")) == str(place)
         assert url in (index / tree / "tensorrt-llm" / "index.html").read_text()
     validate("index-lock", json.loads((index / "locks" / f"{'a' * 64}.json").read_text()))
+    assert check(open_index(index))[1] == ()
+
+
+def test_real_attestations_are_named_by_the_pages(make_wheel: Make, index: Path) -> None:
+    """PEP 740; what is no such bundle is left where it is."""
+    wheel = make_wheel()
+    sha256 = judge(wheel, OTHERS).sha256
+    said = {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"digest": {"sha256": sha256}}],
+        "predicateType": "x",
+    }
+    material = {"certificate": "AAAA", "transparency_entries": [{"logIndex": "1"}]}
+    envelope = {"statement": base64.b64encode(json.dumps(said).encode()).decode(), "signature": "AAAA"}
+    one = {"version": 1, "verification_material": material, "envelope": envelope}
+    bundle = {"version": 1, "attestation_bundles": [{"publisher": {"kind": "GitHub"}, "attestations": [one]}]}
+    wheel.with_name(f"{wheel.name}.provenance").write_text(json.dumps(bundle))
+    add([judge(wheel, OTHERS)], index)
+    (file,) = json.loads((index / "simple" / "small" / "index.json").read_text())["files"]
+    assert file["provenance"] == f"{file['url']}.provenance"
+    assert json.loads(Path(os.path.normpath(index / "simple" / "small" / file["provenance"])).read_text()) == bundle
+    assert f'data-provenance="{file["provenance"]}"' in (index / "simple" / "small" / "index.html").read_text()
     assert check(open_index(index))[1] == ()
 
 

@@ -80,7 +80,7 @@ def test_a_build_that_cannot_be_trusted_is_refused(make_build: Make, change: Cal
         lambda r: r["source"].update(pinned=True, served_by="ghproxy"),
         lambda r: (
             r["source"].update(pinned=False, served_by="ghproxy"),
-            r.update(lock={"sha256": "", "locked": True}),
+            r.update(lock={"sha256": "0" * 64, "locked": True}),
         ),
         edit("measured.cache", {"remote": ["http://cache:8080"], "trusted": True}),
         edit("measured.cache", {"remote": [], "trusted": False}),
@@ -93,6 +93,21 @@ def test_a_build_that_cannot_be_trusted_is_refused(make_build: Make, change: Cal
 )
 def test_a_mirror_is_fine_where_a_hash_decides(make_build: Make, change: Callable) -> None:
     assert judge(make_build(record=change), STRICT).standing == "verified"
+
+
+@pytest.mark.parametrize("lock", [{"sha256": "../../x"}, {"sha256": ""}, {"sha256": None}, {"x": 1}, ["y"], "z", 5])
+def test_a_lock_that_leads_elsewhere_is_none(make_build: Make, lock: object) -> None:
+    """Its digest becomes the name of a page."""
+    assert "JSON of another kind" in str(refused(make_build(record=edit("lock", lock)), Allowed(True, True)))
+
+
+def test_a_build_tag_belongs_to_the_name(make_build: Make) -> None:
+    """A --locked build has one (PEP 427)."""
+    tagged = make_build(build="20260101_1a2b3c4d")
+    assert "-20260101_1a2b3c4d-" in tagged.name and judge(tagged, STRICT).filename == tagged.name
+    assert "the file name says build 2" in str(
+        refused(make_build(file_name=tagged.name.replace("-20260101_1a", "-2_1a")))
+    )
 
 
 def checks(record: dict[str, Any], status: str) -> None:
