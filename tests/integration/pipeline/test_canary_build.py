@@ -48,6 +48,9 @@ def test_the_whole_way_and_a_second_time(builder: Any, validate: Callable[[str, 
     log = Path(record["log"]["path"])
     assert hashlib.sha256(log.read_bytes()).hexdigest() == record["log"]["sha256"]
     assert {one["name"] for one in record["patches"]["sets"]} == {"single-device", "ub-allocator", "optional-modules"}
+    publish = [sys.executable, "-m", "trtllm_builder", "publish", str(wheel), "--index", str(builder.out / "index")]
+    refused = subprocess.run(publish, env=builder.environ, capture_output=True, text=True, timeout=60, check=False)
+    assert refused.returncode == 8 and "it says so itself (Private :: Do Not Upload)" in refused.stderr
 
     before = wheel.stat().st_mtime_ns
     events = builder.events()
