@@ -228,7 +228,7 @@ class Fleets:
         return self.argv("--profiles", "small", *where, "--cores", "2", *words)
 
     def run(self, argv: list[str], expect: int) -> list[dict[str, Any]]:
-        done = subprocess.run(argv, env=self.cluster.environ, capture_output=True, text=True, timeout=150, check=False)
+        done = subprocess.run(argv, env=self.cluster.environ, capture_output=True, text=True, timeout=400, check=False)
         assert done.returncode == expect, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         return [json.loads(line) for line in done.stdout.splitlines()]
 

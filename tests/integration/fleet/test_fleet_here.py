@@ -84,7 +84,7 @@ def test_a_fleet_survives_its_node_and_its_follower(
 ) -> None:
     profiles, shared = tmp_path / "profiles", tmp_path / "shared"
     profiles.mkdir()
-    (profiles / "a-broken.yaml").write_text("schema: 1\nextends: canary\npatches: [single-device, no-such-set]\n")
+    (profiles / "a-broken.yaml").write_text("schema: 1\nextends: canary\nsource: {url: 'file:///no/such.git', ref: main}\n")
     (profiles / "b-good.yaml").write_text("schema: 1\nextends: canary\n")
     words = ("fleet", "--profiles", "[ab]-*", "--profile-dir", str(profiles), "--shared", str(shared))
     child = follow(*words)
@@ -104,8 +104,8 @@ def test_a_fleet_survives_its_node_and_its_follower(
     last = json.loads(out.splitlines()[-1])
     validate("fleet", last)
     broken, good = last["jobs"]
-    assert (broken["result"]["result"], broken["result"]["exit_code"]) == ("failed", 2)
-    assert "no-such-set" in broken["result"]["fault"]
+    assert (broken["result"]["result"], broken["result"]["exit_code"]) == ("failed", 4)
+    assert "file:///no/such.git" in broken["result"]["fault"]
     assert (good["result"]["result"], good["attempts"]) == ("built", 2)
     report = shared / "builds" / "b-good" / "report"
     validate("result", json.loads((report / "result.json").read_text()))
