@@ -34,7 +34,8 @@ def _used(progress: Progress) -> str:
         return ""
     calls = progress.hits + progress.misses
     hits = f", {progress.hits} of {calls} from the cache" if calls else ""
-    return f"; memory {format_size(progress.memory)}, disk {format_size(progress.disk_free)} free{hits}"
+    waits = f", {progress.waiting} wait for memory" if progress.waiting else ""
+    return f"; memory {format_size(progress.memory)}{waits}, disk {format_size(progress.disk_free)} free{hits}"
 
 
 class PlainView:

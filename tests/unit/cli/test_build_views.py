@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from trtllm_builder.build.progress import Progress
+from trtllm_builder.cli.live import _resources
 from trtllm_builder.cli.views import JsonView, PlainView, choose_view
 
 STEPS = [Progress("build", done, 60, float(done), 0.0, eta=60.0 - done) for done in range(1, 61)]
@@ -56,6 +57,15 @@ def test_plain_lines_go_by_phase_and_time_not_by_step(
     )
     # Two a minute for ten minutes, then one every two minutes.
     assert 43 <= len(lines) - 1 <= 47
+
+
+def test_who_waits_for_memory_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress("build", 1, 9, 1.0, memory=2**30, disk_free=2**40, jobs=2, cpu=1.5, waiting=3)
+    with PlainView() as view:
+        view.progress(progress, None)
+    assert "memory 1.0 GiB, 3 wait for memory, disk 1.0 TiB free" in capsys.readouterr().out
+    (row,) = _resources(progress, 200)
+    assert "2 jobs on 1.5 cores | 3 wait for memory" in row and "wait" not in _resources(Progress(), 200)[0]
 
 
 def test_without_a_terminal_lines_are_plain(monkeypatch: pytest.MonkeyPatch) -> None:
