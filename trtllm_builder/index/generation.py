@@ -80,11 +80,12 @@ def holds(directory: Path, pages: Mapping[str, bytes]) -> bool:
 
 
 def unused_pages(root: Path, generations: Iterable[Path]) -> list[Path]:
-    """Directories of pages that none of ``generations`` links."""
+    """Directories of pages that none of ``generations`` links, some of which may not be there."""
     used = set()
     for generation in generations:
         for tree in (generation / "simple", *(generation / "v").glob("*/simple")):
-            used |= {link.readlink().name for link in tree.glob("*") if link.is_symlink()}
+            links = tree.iterdir() if tree.is_dir() else ()
+            used |= {link.readlink().name for link in links if link.is_symlink()}
     return [path for path in (root / PAGES).iterdir() if _PAGES.fullmatch(path.name) and path.name not in used]
 
 
