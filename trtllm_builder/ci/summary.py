@@ -12,7 +12,7 @@ from trtllm_builder.units import format_duration, format_size
 
 # GitHub refuses a summary of more than 1 MiB.
 _MOST = 2**20 - 2**10
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&@^:.-])")
+_SPECIAL = re.compile(r"([\\`*\[\]<>()#!|~$&@:])")
 _TOLD = {
     "built": "✅ built",
     "reused": "✅ was there",

@@ -94,6 +94,13 @@ def test_a_result_of_this_job_ends_it_and_an_older_one_does_not(fleet: Fleet, fa
     assert fake.submitted == ["trtllm-canary"]
 
 
+def test_what_an_older_job_left_is_no_result_of_this_one(fleet: Fleet, fake: Fake, make_result: Make) -> None:
+    _leave(fleet, make_result(started=time.time() - 1000))
+    fleet.submit(fleet.members[0])
+    fake.state = JobState("ended", "its process is gone")
+    assert _look(fleet).doing == "again, after lost: its process is gone"
+
+
 def test_a_job_that_was_lost_is_submitted_again_elsewhere_and_then_given_up(fleet: Fleet, fake: Fake) -> None:
     fleet.submit(fleet.members[0])
     fake.state = JobState("lost", "node_fail", "n7")
