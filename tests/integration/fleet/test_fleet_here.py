@@ -84,7 +84,8 @@ def test_a_fleet_survives_its_node_and_its_follower(
 ) -> None:
     profiles, shared = tmp_path / "profiles", tmp_path / "shared"
     profiles.mkdir()
-    (profiles / "a-broken.yaml").write_text("schema: 1\nextends: canary\nsource: {url: 'file:///no/such.git', ref: main}\n")
+    source = "source: {url: 'file:///no/such.git', ref: main}"
+    (profiles / "a-broken.yaml").write_text(f"schema: 1\nextends: canary\n{source}\n")
     (profiles / "b-good.yaml").write_text("schema: 1\nextends: canary\n")
     words = ("fleet", "--profiles", "[ab]-*", "--profile-dir", str(profiles), "--shared", str(shared))
     child = follow(*words)
