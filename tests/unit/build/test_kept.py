@@ -69,7 +69,7 @@ def test_what_was_kept_is_found_and_only_by_its_lock_and_tag(run: Any, tmp_path:
     finish(run, tmp_path)
     found = look(run)
     assert found is not None and found.wheel.read_bytes() == b"a wheel" and not run.observer.notes
-    assert os.path.samefile(found.wheel, tmp_path / "wheel" / NAME)
+    assert found.wheel.samefile(tmp_path / "wheel" / NAME)
     assert reuse.look(cast(Run, run), "f" * 64) is None
     run.build_tag = "20260101_1a2b3c4d"
     assert look(run) is None
@@ -103,7 +103,9 @@ def test_what_is_not_sound_is_told_and_not_taken_and_mended_by_the_next_build(
     else:
         record.write_text({"rubbish": "\x00{", "list": "[1]", "deep": "[" * 100_000}[damage])
     assert look(run) is None
-    assert len(run.observer.notes) == 1 and "not reused" in run.observer.notes[0] and str(place) in run.observer.notes[0]
+    assert (
+        len(run.observer.notes) == 1 and "not reused" in run.observer.notes[0] and str(place) in run.observer.notes[0]
+    )
     finish(run, tmp_path)
     assert look(run) is not None
 

@@ -31,11 +31,18 @@ def lock(tmp_path: Path) -> Path:
 def test_what_changes_no_byte_is_not_in_a_lock() -> None:
     plain = locked_values(make_request(asked(), ENVIRON).loaded.profile)
     elsewhere = (
-        "workspace=[/data]", "build.jobs=3", "build.ccache.enabled=false", "build.job_memory=3 GiB", "cuda.root=/opt/cuda",
+        "workspace=[/data]", "build.jobs=3", "build.ccache.enabled=false", "build.job_memory=3 GiB",
+        "cuda.root=/opt/cuda",
         "source.mirrors=[]", "source.url=https://host/fork.git", "index=/srv/index", "description=another",
     )  # fmt: skip
     assert locked_values(make_request(asked(overrides=elsewhere), ENVIRON).loaded.profile) == plain
-    for other in ("build.type=Debug", "cuda.architectures=[90]", "python=3.11", "build.cmake.ENABLE_UCX=1", "patches=[]"):
+    for other in (
+        "build.type=Debug",
+        "cuda.architectures=[90]",
+        "python=3.11",
+        "build.cmake.ENABLE_UCX=1",
+        "patches=[]",
+    ):
         assert locked_values(make_request(asked(overrides=(other,)), ENVIRON).loaded.profile) != plain, other
 
 
