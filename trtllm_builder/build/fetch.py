@@ -32,7 +32,7 @@ from trtllm_builder.source.model import Checkout, Log, Mirror
 from trtllm_builder.source.servers import Servers
 from trtllm_builder.source.urls import parse_url
 from trtllm_builder.source.web import Client
-from trtllm_builder.tools.catalogue import TOOLS
+from trtllm_builder.tools.catalogue import PIP_LOCK, TOOLS
 from trtllm_builder.tools.install import download, install
 from trtllm_builder.upstream.fetch_content import GITHUB, not_beforehand
 
@@ -157,7 +157,12 @@ def _requirements(plan: Plan, workspace: Workspace, wheels: Path) -> None:
     commands: tuple[list[str | Path], ...] = (
         [plan.python.value, "-I", "-m", "venv", workspace.venv],
         [workspace.venv / "bin/python", "-m", "pip", "wheel", "--quiet", "--wheel-dir", wheels, *words],
-    )
+        # Where the bundle is used, the Python of the same series may bring an older pip (build/toolchain.py).
+        [
+            workspace.venv / "bin/python", "-m", "pip", "download", "--quiet", "--dest", wheels,
+            "--require-hashes", "--no-deps", "--requirement", PIP_LOCK,
+        ],
+    )  # fmt: skip
     for argv in commands:
         done = run(argv, env=world, cwd=workspace.source, timeout=_PIP_DEADLINE)
         if not done.ok:

@@ -34,7 +34,6 @@ _PLACES = re.compile(r"\s*(-i|--index-url|--extra-index-url|-f|--find-links|--tr
 _NESTED = re.compile(r"\s*(?:-r|--requirement)[ =]\s*(\S+)")
 # As pip says it, over four lines.
 _MISMATCH = re.compile(r"^ +(\S+)[^\n]*:\n +Expected sha256 (\w+)\n +Got +(\w+)", re.MULTILINE)
-_OLD_PIP = "no such option: --report"
 
 
 @dataclass(frozen=True)
@@ -160,11 +159,6 @@ def _pip(run: Run, words: Sequence[str]) -> Completed:
 
 
 def _failed(run: Run, output: str, last: str) -> BuilderError:
-    if _OLD_PIP in output:
-        return HostError(
-            f"pip of Python {run.plan.python_version} is too old to say what it would install",
-            remedy="take Python 3.10.6 or later, or one whose venv brings pip 22.2 or later",
-        )
     if "DO NOT MATCH THE HASHES" in output:
         said = _MISMATCH.search(output)
         told = f"requirement {said[1]}: {said[3][:16]}, and the lock has {said[2][:16]}" if said else last
