@@ -1,4 +1,4 @@
-"""A Python whose venv brings an old pip, as that of Ubuntu 22.04 does: the build gets one that can say what it takes."""
+"""A Python whose venv brings an old pip, as Ubuntu 22.04 does: the build gets one that can say what it takes."""
 
 from __future__ import annotations
 
