@@ -206,10 +206,12 @@ class Broker:
         self._release(job)
         if status == 0:
             self._judge.note(job.task, job.most, seconds, job.samples)
+            # What was measured is known of the others too: the machine's pace, or their kind.
             for other in self._jobs.values():
-                if other.line is not None and not other.line.alone:
+                if other.attempts < 2 and not (other.line and other.line.alone):
                     other.weight = self._judge.weigh(other.task)
-                    other.line = replace(other.line, weight=other.weight)
+                    if other.line is not None:
+                        other.line = replace(other.line, weight=other.weight)
 
     def _release(self, job: Job) -> None:
         self._selector.unregister(job.connection)

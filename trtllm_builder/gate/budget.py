@@ -7,11 +7,20 @@ from pathlib import Path
 
 from trtllm_builder.gate.policy import Budget
 from trtllm_builder.host.cgroups import Level, levels, read_text
-from trtllm_builder.host.memory import read_memory
+from trtllm_builder.host.memory import Memory, read_memory
 
+_GIB = 2**30
 _PRESSED = 10.0
 """Per cent of the last ten seconds in which some process stalled for memory."""
 _SOME = re.compile(r"^some avg10=(\d+(?:\.\d+)?)\b", re.MULTILINE)
+
+
+def reserve_of(memory: Memory) -> int:
+    """Bytes that stay free where nobody says how many: a tenth of a machine that others use too, at least 2 GiB; of a
+    cgroup's limit a twentieth, at least half a GiB, below which compilers crawl. Never more than half of all."""
+    allowed = memory.allowed
+    kept = max(_GIB // 2, allowed // 20) if memory.limited else max(2 * _GIB, allowed // 10)
+    return min(kept, allowed // 2)
 
 
 class BudgetReader:

@@ -1,9 +1,10 @@
 """How much memory compilers will hold in the time to come: what is expected, and how far it may be off.
 
-A compiler holds little at first, its peak for a while, and nothing once it has ended. How long it takes is known only
-roughly, so each compile is a handful of equally likely futures, one for each of its paces. Expectations add up; so do
-variances, since compilers do not know of each other. Many small errors therefore weigh less than one large one, which
-is why 64 compilers need no more caution than 6 do.
+A compiler holds little at first, its peak for a while, and nothing once it has ended; nvcc climbs three hills. When a
+hill comes is known only roughly, and a machine that is slow is so for all: compilers that start together peak together.
+So the most that each may hold in a stretch of time is added up, not what it holds on average. How high the peaks are is
+off for each by itself: these variances add up, so that many small errors weigh less than one large one. A file that was
+never compiled takes one of a handful of equally likely times.
 """
 
 from __future__ import annotations
@@ -12,29 +13,39 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 
-KNOWN_PACES = (0.8, 0.9, 1.0, 1.12, 1.3)
+KNOWN_PACES = (1.0,)
 GUESSED_PACES = (0.35, 0.6, 0.85, 1.2, 1.7)
 """Durations as shares of the expected one: of a file that was compiled before, and of one whose kind alone is known."""
 
-_STEPS = 40  # a compile is looked at in steps of a twentieth of its expected seconds, up to twice these
-_MOST_TIMES = 14
-_FIRST_TIME = 3.0  # seconds from now
+_MACHINE_PACES = (0.87, 1.0, 1.2)
+"""All compilers together may be so many times slower than they were."""
+_APART = 1.08
+"""And each so many times slower or faster than the others."""
+_SEEN = 0.88
+"""The peak is over when so much of it has been seen: looks are half a second apart."""
+_STRETCHES = 14
 _SHORTEST = 0.1  # seconds: shorter compiles are taken to last so long
+
+Course = tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class Weight:
     """``bytes`` that a compile is expected to hold at its peak, ``spread`` the standard deviation of that as a share of
     it, and where the figure comes from, for people. ``seconds`` is how long it takes, None where nobody knows;
-    ``course`` the share of the peak that it holds at most in each tenth of its time."""
+    ``course`` the share of the peak that it holds at most in each tenth of its time. Where its ``kind`` alone is known
+    (else empty), ``measured`` says how many files of that kind the figures rest on."""
 
     bytes: int
     origin: str
-    spread: float = 0.08
+    spread: float = 0.05
     seconds: float | None = None
-    course: tuple[float, ...] = (1.0,) * 10
+    course: Course = (1.0,) * 10
     paces: tuple[float, ...] = KNOWN_PACES
+    kind: str = ""
+    measured: int = 1
 
     def doubled(self) -> Weight:
         """For one that was killed: nothing is known of it any more but that it needs more than was thought."""
@@ -42,70 +53,82 @@ class Weight:
 
 
 @lru_cache(maxsize=8192)
-def _futures(course: tuple[float, ...], paces: tuple[float, ...]) -> tuple[tuple[float, float], ...]:
-    """Mean and mean square of the share of the peak that is held, for each step since the start."""
-    found = []
-    for step in range(_STEPS):
-        shares = [course[int(10 * at)] if (at := (step + 0.5) / 20 / pace) < 1 else 0.0 for pace in paces]
-        found.append((sum(shares) / len(paces), sum(share * share for share in shares) / len(paces)))
-    return tuple(found)
+def _highest(course: Course) -> tuple[Course, ...]:
+    """``[first][last]``: the most that is held from one tenth to another, both included."""
+    return tuple(tuple(max(course[first : last + 1], default=0.0) for last in range(10)) for first in range(10))
 
 
 class Forecast:
-    """The sum of compilers at a few moments from now on, close together at first. ``seconds`` is how far to look;
+    """The sum of compilers in a few stretches of time from now on, short ones at first. ``seconds`` is how far to look;
     ``timeless`` looks at no course: everybody is taken to hold the peak for ever."""
 
     def __init__(self, seconds: float, deviations: float, largest: float, *, timeless: bool) -> None:
-        count = 1 if timeless else _MOST_TIMES
-        ratio = max(1.0, seconds / _FIRST_TIME) ** (1 / (_MOST_TIMES - 1))
-        self._times = [_FIRST_TIME * ratio**index for index in range(count)]
-        self._mean = [0.0] * count
-        self._variance = [0.0] * count
+        count = 1 if timeless else _STRETCHES
+        edges = [max(1.0, seconds) * (index / count) ** 1.5 for index in range(count + 1)]
+        paces = (1.0,) if timeless else _MACHINE_PACES
+        self._stretches = [(begin, end, pace) for pace in paces for begin, end in pairwise(edges)]
+        self._mean = [0.0] * len(self._stretches)
+        self._variance = [0.0] * len(self._stretches)
         self._off = 0.0
         self._timeless = timeless
         self._deviations = deviations
         self._largest = largest
+        self._fresh: dict[tuple[Course, tuple[float, ...], float | None], list[tuple[float, float]]] = {}
 
-    def add(self, weight: Weight, *, age: float = 0.0, held: int = 0) -> None:
-        """One compiler that has been running for ``age`` seconds and holds ``held`` bytes now."""
-        peak, start, futures = self._course(weight, age, held)
-        variance = (weight.spread * peak) ** 2
+    def add(self, weight: Weight, *, age: float = 0.0, held: int = 0, most: int = 0) -> None:
+        """One compiler that has been running for ``age`` seconds, holds ``held`` bytes now and held ``most``."""
+        peak = self._peak(weight, age, held)
         self._off = max(self._off, weight.spread * (peak - held / 2))
-        if futures is None or weight.seconds is None:
-            for index in range(len(self._times)):
-                self._mean[index] += peak
-                self._variance[index] += variance if held < peak else 0.0
-            return
-        scale = 20 / max(_SHORTEST, weight.seconds)
-        soon = 1 / scale
-        for index, time in enumerate(self._times):
-            step = int((start + time) * scale)
-            if step >= _STEPS:
-                break
-            mean, square = futures[step]
+        variance = (weight.spread * peak) ** 2 if held < peak else 0.0
+        soon = (weight.seconds or 0.0) / 20
+        for index, (mean, square) in enumerate(self._shares(weight, age, most)):
             self._variance[index] += (square - mean * mean) * peak * peak + square * variance
-            self._mean[index] += max(mean * peak, held) if time < soon else mean * peak
+            self._mean[index] += max(mean * peak, held) if self._stretches[index][0] <= soon else mean * peak
 
-    def _course(
-        self, weight: Weight, age: float, held: int
-    ) -> tuple[float, float, tuple[tuple[float, float], ...] | None]:
-        """Its peak by what is seen of it, its age, and its futures; without these it holds its peak for ever."""
+    def _peak(self, weight: Weight, age: float, held: int) -> float:
+        """Does it hold more than any of its futures has by now? Then its peak will be higher, too."""
         peak = float(max(weight.bytes, held))
         if self._timeless or not weight.seconds:
-            return peak, age, None
+            return peak
         elapsed = age / max(_SHORTEST, weight.seconds)
-        paces = tuple(pace for pace in weight.paces if pace > elapsed)
-        if not paces:
-            return peak, age, None
-        if elapsed > 0.1:
-            # Does it hold more than any of its futures has by now? Then its peak will be higher, too.
-            expected = weight.bytes * max(max(weight.course[: int(10 * elapsed / pace) + 1]) for pace in paces)
-            peak = max(peak, weight.bytes * min(1.5, held / expected if expected else 1.5))
-        return peak, age, _futures(weight.course, paces)
+        if not 0.1 < elapsed < weight.paces[-1]:
+            return peak
+        tenth = min(9, int(11 * elapsed / weight.paces[0]))
+        expected = weight.bytes * _highest(weight.course)[0][tenth]
+        return max(peak, weight.bytes * min(1.5, held / expected if expected else 1.5))
+
+    def _shares(self, weight: Weight, age: float, most: int) -> list[tuple[float, float]]:
+        """Mean and mean square of the share of the peak that is held at most in each stretch."""
+        if self._timeless or not weight.seconds:
+            return [(1.0, 1.0)] * len(self._stretches)
+        seconds, paces = max(_SHORTEST, weight.seconds), weight.paces
+        if not weight.kind:
+            # Where it is on its course is told by its peak better than by the clock.
+            highest = weight.course.index(max(weight.course)) / 10
+            elapsed = age / seconds
+            elapsed = max(elapsed, highest + 0.1) if most >= _SEEN * weight.bytes else min(elapsed, highest)
+            age = min(elapsed, 0.95) * seconds
+        else:
+            paces = tuple(pace for pace in paces if pace * seconds > age)
+            if not paces:
+                return [(1.0, 1.0)] * len(self._stretches)
+        table = _highest(weight.course)
+        found = []
+        for begin, end, machine in self._stretches:
+            total = squares = 0.0
+            for pace in paces:
+                scale = 10 / (seconds * pace)
+                first = int((age + begin / machine / _APART) * scale)
+                if first < 10:
+                    share = table[first][min(9, int((age + end / machine * _APART) * scale))]
+                    total += share
+                    squares += share * share
+            found.append((total / len(paces), squares / len(paces)))
+        return found
 
     def need(self) -> int:
-        """Bytes that will not be exceeded at any of the moments: ``deviations`` standard deviations above what is
-        expected, and ``largest`` times the deviation of the one compiler that may be off by most."""
+        """Bytes that will not be exceeded at any time: ``deviations`` standard deviations above what is expected, and
+        ``largest`` times the deviation of the one compiler that may be off by most."""
         most = max(m + self._deviations * math.sqrt(v) for m, v in zip(self._mean, self._variance, strict=True))
         return round(most + self._largest * self._off)
 
@@ -114,13 +137,10 @@ class Forecast:
         peak = weight.bytes
         left = room - self._largest * max(self._off, weight.spread * peak)
         spread = (weight.spread * peak) ** 2
-        if self._timeless or not weight.seconds:
-            futures, scale = ((1.0, 1.0),) * _STEPS, 0.0
-        else:
-            futures, scale = _futures(weight.course, weight.paces), 20 / max(_SHORTEST, weight.seconds)
-        for index, time in enumerate(self._times):
-            step = int(time * scale)
-            mean, square = futures[step] if step < _STEPS else (0.0, 0.0)
+        key = (weight.course, weight.paces, weight.seconds)
+        if key not in self._fresh:
+            self._fresh[key] = self._shares(weight, 0.0, 0)
+        for index, (mean, square) in enumerate(self._fresh[key]):
             variance = self._variance[index] + (square - mean * mean) * peak * peak + square * spread
             if self._mean[index] + mean * peak + self._deviations * math.sqrt(variance) > left:
                 return False

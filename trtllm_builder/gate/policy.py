@@ -71,6 +71,7 @@ class Policy:
     largest: float = 1.0
     timeless: bool = False
     slots: int | None = None
+    divisor: int = 6 * 2**30
     most_passed: int = 64
     longest_wait: float = 300.0
     patience: float = 30.0
@@ -103,8 +104,12 @@ def admit(
     Those whose turn it is come first, in the order in which they came, and nobody passes them; then the heaviest, so
     that the light ones fill the gaps and no giant is left for the end.
     """
-    line = sorted(waiting, key=lambda one: _rank(policy, one, now))
+    tried = {one.weight.kind for one in running}
+    line = sorted(waiting, key=lambda one: _rank(policy, one, now, tried))
     room, forecast = _outlook(policy, waiting, running, budget, now)
+    promised = sum(max(one.weight.bytes, one.held) for one in running)
+    whole = 1.1 * (room + budget.reserve)
+    least = min(2, int(whole / policy.divisor))
     newest = max((one.since for one in running), default=now)
     started: list[Waiting] = []
     rest: list[Waiting] = []
@@ -126,7 +131,9 @@ def admit(
             started or now - max(budget.pressed_since, newest) < policy.patience
         ):
             why = "pressure"
-        elif not forecast.fits(one.weight, room):
+        elif not forecast.fits(one.weight, room) and not (
+            one.weight.kind and count < least and promised + one.weight.bytes <= whole
+        ):
             why = "memory"
         if why:
             rest.append(one if one.why == why else replace(one, why=why))
@@ -134,16 +141,21 @@ def admit(
         else:
             started.append(one)
             forecast.add(one.weight)
+            promised += one.weight.bytes
             alone = alone or one.alone
     return Admission(
         tuple(one.number for one in started), tuple(_passed(one, started) for one in rest), room - forecast.need()
     )
 
 
-def _rank(policy: Policy, one: Waiting, now: float) -> tuple[int, int, int]:
+def _rank(policy: Policy, one: Waiting, now: float, tried: set[str]) -> tuple[int, int, int]:
     if one.alone:
         return (0, 0, one.number)
-    return (1, 0, one.number) if _due(policy, one, now) else (2, -one.weight.bytes, one.number)
+    if _due(policy, one, now):
+        return (1, 0, one.number)
+    if not one.weight.measured and one.weight.kind not in tried:
+        return (2, one.weight.bytes, one.number)
+    return (3, -one.weight.bytes, one.number)
 
 
 def _due(policy: Policy, one: Waiting, now: float) -> bool:
@@ -164,5 +176,5 @@ def _outlook(
     ages = [(one.weight, max(0.0, now - one.since)) for one in running] + [(one.weight, 0.0) for one in waiting]
     forecast = Forecast(horizon(ages), policy.deviations, policy.largest, timeless=policy.timeless)
     for one in running:
-        forecast.add(one.weight, age=max(0.0, now - one.since), held=one.held)
+        forecast.add(one.weight, age=max(0.0, now - one.since), held=one.held, most=one.most)
     return budget.free + sum(one.held for one in running) - budget.reserve, forecast

@@ -18,9 +18,9 @@ from trtllm_builder.gate.learned import Learned, Measured
 from trtllm_builder.units import parse_size
 
 _TABLE = Path(__file__).with_name("kinds.yaml")
-_LEARNED_SPREAD = 0.08
+_LEARNED_SPREAD = 0.05
 _LEAST_SPREAD = 0.15
-_PRIOR = 1
+_PRIOR = 0.5
 """The table's figure counts as much as so many files that were measured."""
 _MORE_SECONDS = 0.6
 """Each further architecture takes this share of the first one's time: the host's part is compiled once."""
@@ -89,7 +89,7 @@ class _Seen:
         """Peak, its spread as a share of it, and seconds. That the table was wrong is no spread of the kind's own."""
         total = _PRIOR + self.count
         peak = (_PRIOR * self.table_peak + self.count * self.mean) / total
-        variance = (_PRIOR * (self.table_spread * self.table_peak) ** 2 + self.squares) / total
+        variance = (_PRIOR * (self.table_spread * peak) ** 2 + self.squares) / total
         seconds = (_PRIOR * self.table_seconds + self.count * self.seconds) / total
         return peak, max(_LEAST_SPREAD, math.sqrt(variance) / peak), seconds
 
@@ -126,7 +126,9 @@ class Weights:
         size, rounds = _scale(compile)
         peak, spread, seconds = seen.expected
         origin = f"{kind.name}, as {seen.count} measured" if seen.count else f"{kind.name}, by kind"
-        return Weight(round(peak * size), origin, spread, seconds * rounds, kind.course, GUESSED_PACES)
+        return Weight(
+            round(peak * size), origin, spread, seconds * rounds, kind.course, GUESSED_PACES, kind.name, seen.count
+        )
 
     def note(self, compile: Compile, measured: Measured) -> None:
         """A compile of this build ended well."""

@@ -42,6 +42,11 @@ class Memory:
         return tightest if tightest and tightest.left < self.available else None
 
     @property
+    def limited(self) -> bool:
+        """Whether a cgroup's limit decides, and not the machine."""
+        return self._tightest is not None
+
+    @property
     def allowed(self) -> int:
         """Bytes that may be taken now before something is killed."""
         return self._tightest.left if self._tightest else self.available

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from packaging.version import InvalidVersion, Version
 
+from trtllm_builder.gate.budget import reserve_of
 from trtllm_builder.host.cpu import Cpu
 from trtllm_builder.host.memory import Memory
 from trtllm_builder.plan.model import Jobs, PlannedGate
 from trtllm_builder.units import format_size
 
-_LEAST_RESERVE = 2 * 2**30
 # The first CMake that includes a file of ours (plan/cmake_file.py).
 _INCLUDES = Version("3.24")
 # Of a large library; two linkers at once are worth it only where they are no burden.
@@ -22,14 +22,13 @@ _LINKS = 2
 def count_jobs(cpu: Cpu, memory: Memory, *, wanted: int | None, per_job: int, reserve: int | None, origin: str) -> Jobs:
     """``wanted`` as the profile or the command line says it, else what cores and memory allow, never below one.
 
-    ``per_job`` and ``reserve`` in bytes; without ``reserve`` a tenth of the memory, at least 2 GiB, stays free (but
-    never more than half of a small machine, which would then build nothing).
+    ``per_job`` and ``reserve`` in bytes; without ``reserve`` the gate's own stays free (gate/budget.py).
     """
     cores, allowed = cpu.usable, memory.allowed
     cores_source = f"{cpu.affinity} cores for this process" + (
         f", quota {cpu.quota:g} ({cpu.quota_source})" if cpu.quota is not None else ""
     )
-    kept = min(max(_LEAST_RESERVE, allowed // 10), allowed // 2) if reserve is None else reserve
+    kept = reserve_of(memory) if reserve is None else reserve
     by_memory = max(0, allowed - kept) // per_job
     room = f"({format_size(allowed)} - {format_size(kept)} reserve)"
     sums = f"{room} / {format_size(per_job)} a job = {by_memory} by memory; {cores} by cores"

@@ -25,11 +25,15 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
 
+from trtllm_builder.gate.budget import reserve_of
 from trtllm_builder.gate.compiles import Compile
-from trtllm_builder.gate.learned import Measured, learn
+from trtllm_builder.gate.learned import Measured, course_of, learn
 from trtllm_builder.gate.policy import Budget, Policy, Running, Waiting, Weight, admit
 from trtllm_builder.gate.weights import Weights
+from trtllm_builder.host.memory import Memory, MemoryLimit
 
 GIB = 2**30
 CRAWL = 0.04
@@ -41,25 +45,47 @@ MOST_KILLS = 30
 
 @dataclass(frozen=True)
 class File:
-    """``peak`` in GiB; ``growth`` is the share of its time after which it is reached."""
+    """``peak`` in GiB; ``growth`` is the share of its time after which it is reached. ``course``: the share of the peak
+    that is held at the end of each tenth, where that was recorded."""
 
     kind: str
     seconds: float
     peak: float
     growth: float
+    course: tuple[float, ...] = ()
+
+    @cached_property
+    def knots(self) -> list[tuple[float, float]]:
+        """(seconds, GiB): its memory goes in straight lines from one to the next."""
+        if not self.course:
+            return [(0.0, 0.0), (self.growth * self.seconds, self.peak), (self.seconds, self.peak)]
+        shares = [(0.0, 0.0), *(((tenth + 1) / 10, share) for tenth, share in enumerate(self.course))]
+        if max(self.course) < 0.98:
+            # The peak was between two looks.
+            shares = sorted([*shares, (self.growth + 0.04, 1.0)])
+        return [(at * self.seconds, share * self.peak) for at, share in shares]
 
 
 @dataclass(frozen=True)
 class Machine:
-    """``memory`` in GiB. ``pod``: one kill takes everything, so the gate is careful from the start."""
+    """``memory`` in GiB. ``pod``: one kill takes everything, so the gate is careful from the start. ``twins``: two of
+    its processors are threads of one core, and the second adds this share of the first one's speed."""
 
     cores: int
     memory: float
     pod: bool = False
+    twins: float = 1.0
 
     @property
     def name(self) -> str:
         return f"{self.cores}/{self.memory:g}{' pod' if self.pod else ''}"
+
+    def speed(self, running: int) -> float:
+        """Of each compiler."""
+        whole = self.cores / 2
+        if running <= whole:
+            return 1.0
+        return (whole + self.twins * (min(running, self.cores) - whole)) / running
 
 
 @dataclass(frozen=True)
@@ -94,6 +120,19 @@ def mixed(seed: int, count: int, *, clustered: bool) -> list[File]:
     return [file for run in runs for file in run]
 
 
+@dataclass
+class _Run:
+    """A compiler: ``began`` in work, ``since`` on the clock. Between two knots it holds ``level + slope * work``."""
+
+    file: File
+    began: float
+    since: float
+    knot: int = 0
+    slope: float = 0.0
+    level: float = 0.0
+    most: float = 0.0
+
+
 class _Load:
     """The compilers that run. Memory is a sum of straight lines in ``work``, seconds of undisturbed compiling."""
 
@@ -102,39 +141,53 @@ class _Load:
         self.now = self.work = self.crawled = 0.0
         self.kills = 0
         self.peak = BASE
-        self.running: dict[int, tuple[File, float, float]] = {}
+        self.running: dict[int, _Run] = {}
         self._slope, self._level = 0.0, BASE
-        self._events: list[tuple[float, bool, int, float]] = []
+        self._events: list[tuple[float, int, float]] = []
 
     @property
     def used(self) -> float:
         return self._level + self._slope * self.work
 
     def held(self, number: int) -> float:
-        file, began, _ = self.running[number]
-        return file.peak * min(1.0, (self.work - began) / (file.growth * file.seconds))
+        """Now; whoever asks has looked."""
+        run = self.running[number]
+        found = max(0.0, run.level + run.slope * self.work)
+        run.most = max(run.most, found)
+        return found
 
     def start(self, number: int, file: File) -> None:
-        self.running[number] = (file, self.work, self.now)
-        grown = file.growth * file.seconds
-        self._slope += file.peak / grown
-        self._level -= file.peak / grown * self.work
-        heapq.heappush(self._events, (self.work + grown, False, number, self.work))
-        heapq.heappush(self._events, (self.work + file.seconds, True, number, self.work))
+        self.running[number] = _Run(file, self.work, self.now)
+        self._next_line(number)
+
+    def _next_line(self, number: int) -> bool:
+        """Whether there is one after the knot that has been reached."""
+        run = self.running[number]
+        self._slope -= run.slope
+        self._level -= run.level
+        knots = run.file.knots
+        run.knot += 1
+        if run.knot == len(knots):
+            del self.running[number]
+            return False
+        (since, before), (until, after) = knots[run.knot - 1 : run.knot + 1]
+        run.most = max(run.most, 0.98 * before)
+        run.slope = (after - before) / (until - since)
+        run.level = before - run.slope * (run.began + since)
+        self._slope += run.slope
+        self._level += run.level
+        heapq.heappush(self._events, (run.began + until, number, run.began))
+        return True
 
     def _remove(self, number: int) -> None:
-        file, began, _ = self.running.pop(number)
-        grown = file.growth * file.seconds
-        if self.work < began + grown:
-            self._slope -= file.peak / grown
-            self._level += file.peak / grown * began
-        else:
-            self._level -= file.peak
+        run = self.running.pop(number)
+        self._slope -= run.slope
+        self._level -= run.level
 
-    def _next_event(self) -> tuple[float, bool, int, float] | None:
+    def _next_event(self) -> tuple[float, int, float] | None:
         while self._events:
-            _, _, number, began = self._events[0]
-            if number in self.running and self.running[number][1] == began:
+            _, number, began = self._events[0]
+            if number in self.running and self.running[number].began == began:
                 return self._events[0]
             heapq.heappop(self._events)
         return None
@@ -145,7 +198,7 @@ class _Load:
         while True:
             free = (limit - self.used) / (CRAWL * limit)
             crawls = free < 1
-            speed = min(1.0, self.machine.cores / max(1, len(self.running))) * (max(0.02, free) if crawls else 1)
+            speed = self.machine.speed(len(self.running)) * (max(0.02, free) if crawls else 1)
             step = until - self.now
             event = self._next_event()
             reached = event is not None and (event[0] - self.work) / speed <= step
@@ -168,15 +221,8 @@ class _Load:
                 return None, largest
             if event is not None and reached:
                 heapq.heappop(self._events)
-                _, ends, number, began = event
-                file = self.running[number][0]
-                if ends:
-                    self._level -= file.peak
-                    del self.running[number]
-                    return number, None
-                slope = file.peak / (file.growth * file.seconds)
-                self._slope -= slope
-                self._level += slope * began + file.peak
+                if not self._next_line(event[1]):
+                    return event[1], None
             elif self.now >= until - 1e-9:
                 return None, None
 
@@ -187,8 +233,15 @@ class _Load:
 
 def lower_bound(files: Sequence[File], machine: Machine) -> float:
     """Seconds that no schedule beats: by memory, by processors, by the longest file."""
-    memory = sum(file.peak * file.seconds * (1 - file.growth / 2) for file in files) / machine.memory
-    return max(memory, sum(file.seconds for file in files) / machine.cores, max(file.seconds for file in files))
+    memory = sum(
+        (until - since) * (before + after) / 2
+        for file in files
+        for (since, before), (until, after) in pairwise(file.knots)
+    )
+    processors = machine.cores * machine.speed(machine.cores)
+    return max(
+        memory / machine.memory, sum(file.seconds for file in files) / processors, max(file.seconds for file in files)
+    )
 
 
 def static(files: Sequence[File], machine: Machine, jobs: int) -> Outcome:
@@ -206,14 +259,14 @@ def static(files: Sequence[File], machine: Machine, jobs: int) -> Outcome:
 
 
 Weigh = Callable[[int], Weight]
-Ended = Callable[[int], None]
+Ended = Callable[[int, float], None]
 
 
 def gated(
     files: Sequence[File],
     machine: Machine,
     weigh: Weigh,
-    ended: Ended = lambda number: None,
+    ended: Ended = lambda number, seconds: None,
     *,
     policy: Policy | None = None,
     tick: float = 1.0,
@@ -224,12 +277,13 @@ def gated(
     policy = replace(policy, slots=machine.cores)
     if machine.pod:
         policy = policy.careful()
-    reserve = round(max(2.0, machine.memory / 10) * GIB)
+    reserve = reserve_of(Memory(2**50, 2**50, (MemoryLimit("", round(machine.memory * GIB), 0),)))
     load = _Load(machine)
     queue = list(range(len(files)))[::-1]
     line: tuple[Waiting, ...] = ()
     weights: dict[int, Weight] = {}
     retried: set[int] = set()
+    since: dict[int, float] = {}
     pressed: float | None = None
     while (queue or line or load.running) and load.kills <= MOST_KILLS:
         while queue and len(line) + len(load.running) < 2 * machine.cores:
@@ -240,19 +294,28 @@ def gated(
             free = machine.memory - load.used
             pressed = (load.now if pressed is None else pressed) if free < CRAWL * machine.memory else None
             running = [
-                Running(number, weights[number], began, held := int(load.held(number) * GIB), held, number in retried)
-                for number, (_, _, began) in load.running.items()
+                Running(
+                    number,
+                    weights[number],
+                    run.since,
+                    int(load.held(number) * GIB),
+                    int(run.most * GIB),
+                    number in retried,
+                )
+                for number, run in load.running.items()
             ]
             answer = admit(policy, line, running, Budget(round(free * GIB), reserve, pressed), load.now)
             line = answer.waiting
             for number in answer.numbers:
                 load.start(number, files[number])
+                since[number] = load.now
         done, killed = load.run(load.now + tick if line else math.inf)
         if done is not None:
-            ended(done)
-            # What has just been measured is known of those that wait, too.
-            line = tuple(one if one.alone else replace(one, weight=weigh(one.number)) for one in line)
-            weights.update((one.number, one.weight) for one in line)
+            del weights[done]
+            ended(done, load.now - since[done])
+            # What has just been measured is known of the others, too.
+            weights.update((number, weigh(number)) for number in weights.keys() - retried)
+            line = tuple(replace(one, weight=weights[one.number]) for one in line)
         if killed is not None:
             policy = policy.careful()
             weights[killed] = weights[killed].doubled()
@@ -270,25 +333,40 @@ def source_of(number: int, file: File) -> str:
     }[file.kind]
 
 
-def course(growth: float) -> tuple[float, ...]:
-    """What would be learned of a straight growth: the most in each tenth, in twentieths."""
-    return tuple(min(1.0, math.ceil(20 * min(1.0, (tenth + 1) / 10 / growth) - 1e-9) / 20) for tenth in range(10))
+@dataclass(frozen=True)
+class Errors:
+    """Of what was learned: ``peak`` and ``seconds`` of each file (one file in thirty has changed by a quarter), and
+    ``pace`` of all files together."""
+
+    peak: float = 0.04
+    seconds: float = 0.15
+    pace: float = 0.15
+    changed: float = 1 / 30
 
 
-def knowledge(files: Sequence[File], seed: int, *, learned: bool) -> Weights:
+def measured(file: File, took: float, peak: float, tick: float = 0.5) -> Measured:
+    """As the broker sees it, which looks every ``tick`` seconds."""
+    ages = [tick * index for index in range(int(took / tick) + 1)]
+    samples = [(age, round(_held(file, age / took * file.seconds) * peak * GIB)) for age in ages]
+    return Measured(0, round(peak * GIB), took, course_of(samples, took, round(peak * GIB)), file.kind)
+
+
+def _held(file: File, at: float) -> float:
+    for (since, before), (until, after) in pairwise(file.knots):
+        if at <= until:
+            return (before + (after - before) * (at - since) / (until - since)) / file.peak
+    return 0.0
+
+
+def knowledge(files: Sequence[File], seed: int, *, learned: bool, errors: Errors = Errors()) -> Weights:
     """What the gate knows before the build: nothing but the table, or an earlier build's wrong figures."""
     chance = random.Random(seed + 7919)
+    pace = chance.uniform(1 - errors.pace, 1 + errors.pace)
     pairs = []
     for number, file in enumerate(files) if learned else ():
-        error = chance.gauss(1.0, 0.04) * (chance.choice((0.75, 1.3)) if chance.random() < 1 / 30 else 1.0)
-        measured = Measured(
-            when=0,
-            peak=round(file.peak * error * GIB),
-            seconds=file.seconds * chance.uniform(0.85, 1.15),
-            course=course(file.growth * chance.uniform(0.9, 1.1)),
-            kind=file.kind,
-        )
-        pairs.append((_compile(number, file), measured))
+        error = chance.gauss(1.0, errors.peak) * (chance.choice((0.75, 1.3)) if chance.random() < errors.changed else 1)
+        took = file.seconds * pace * chance.uniform(1 - errors.seconds, 1 + errors.seconds)
+        pairs.append((_compile(number, file), measured(file, took, file.peak * error)))
     return Weights(learn(pairs))
 
 
@@ -305,13 +383,13 @@ def build(
     learned: bool,
     policy: Policy | None = None,
     tick: float = 1.0,
+    errors: Errors = Errors(),
 ) -> Outcome:
     """Through the gate, which learns as it goes."""
-    weights = knowledge(files, seed, learned=learned)
+    weights = knowledge(files, seed, learned=learned, errors=errors)
     compiles = [_compile(number, file) for number, file in enumerate(files)]
 
-    def ended(number: int) -> None:
-        file = files[number]
-        weights.note(compiles[number], Measured(0, round(file.peak * GIB), file.seconds, (), file.kind))
+    def ended(number: int, took: float) -> None:
+        weights.note(compiles[number], measured(files[number], took, files[number].peak))
 
     return gated(files, machine, lambda number: weights.of(compiles[number]), ended, policy=policy, tick=tick)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from trtllm_builder.build.judge import BuildJudge
 from trtllm_builder.gate.broker import Broker
-from trtllm_builder.gate.budget import BudgetReader
+from trtllm_builder.gate.budget import BudgetReader, reserve_of
 from trtllm_builder.gate.launcher import CLIENT, install_client, set_slots
 from trtllm_builder.gate.learned import Learned, from_json
 from trtllm_builder.gate.policy import Policy
@@ -45,10 +45,10 @@ def read_learned(path: Path) -> Learned:
 @contextmanager
 def gate(root: Path, directory: Path, cores: int, known: Learned, environ: Mapping[str, str]) -> Iterator[Served]:
     """``directory`` is the gate's own, ``root`` the sources'. Everything as a build does it (build/gate.py)."""
-    allowed = read_memory().allowed
-    reserve = min(max(2 * 2**30, allowed // 10), allowed // 2)
+    memory = read_memory()
+    reserve = reserve_of(memory)
     install_client(directory, environ)
-    set_slots(directory, max(1, allowed // _RULE))
+    set_slots(directory, max(1, memory.allowed // _RULE))
     judge = BuildJudge(root, environ.get("PATH", os.defpath), known)
     with Broker(
         directory, directory, policy=Policy(slots=cores), judge=judge, read_budget=BudgetReader(reserve)
