@@ -19,13 +19,14 @@ KNOWN_PACES = (1.0,)
 GUESSED_PACES = (0.35, 0.6, 0.85, 1.2, 1.7)
 """Durations as shares of the expected one: of a file that was compiled before, and of one whose kind alone is known."""
 
-_MACHINE_PACES = (0.87, 1.0, 1.2)
+_MACHINE_PACES = (0.9, 1.0, 1.15)
 """All compilers together may be so many times slower than they were."""
-_APART = 1.08
+_APART = 1.05
 """And each so many times slower or faster than the others."""
 _SEEN = 0.88
 """The peak is over when so much of it has been seen: looks are half a second apart."""
-_STRETCHES = 14
+_STRETCHES = 24
+_DELAYS = 8
 _SHORTEST = 0.1  # seconds: shorter compiles are taken to last so long
 
 Course = tuple[float, ...]
@@ -40,7 +41,7 @@ class Weight:
 
     bytes: int
     origin: str
-    spread: float = 0.05
+    spread: float = 0.04
     seconds: float | None = None
     course: Course = (1.0,) * 10
     paces: tuple[float, ...] = KNOWN_PACES
@@ -64,8 +65,9 @@ class Forecast:
 
     def __init__(self, seconds: float, deviations: float, largest: float, *, timeless: bool) -> None:
         count = 1 if timeless else _STRETCHES
-        edges = [max(1.0, seconds) * (index / count) ** 1.5 for index in range(count + 1)]
+        edges = [max(1.0, seconds) * (index / count) ** 1.2 for index in range(count + 1)]
         paces = (1.0,) if timeless else _MACHINE_PACES
+        self._edges = edges[:-1]
         self._stretches = [(begin, end, pace) for pace in paces for begin, end in pairwise(edges)]
         self._mean = [0.0] * len(self._stretches)
         self._variance = [0.0] * len(self._stretches)
@@ -73,7 +75,7 @@ class Forecast:
         self._timeless = timeless
         self._deviations = deviations
         self._largest = largest
-        self._fresh: dict[tuple[Course, tuple[float, ...], float | None], list[tuple[float, float]]] = {}
+        self._fresh: dict[tuple[Course, tuple[float, ...], float | None, float], list[tuple[float, float]]] = {}
 
     def add(self, weight: Weight, *, age: float = 0.0, held: int = 0, most: int = 0) -> None:
         """One compiler that has been running for ``age`` seconds, holds ``held`` bytes now and held ``most``."""
@@ -119,8 +121,9 @@ class Forecast:
             for pace in paces:
                 scale = 10 / (seconds * pace)
                 first = int((age + begin / machine / _APART) * scale)
-                if first < 10:
-                    share = table[first][min(9, int((age + end / machine * _APART) * scale))]
+                last = (age + end / machine * _APART) * scale
+                if first < 10 and last > 0:
+                    share = table[max(0, first)][min(9, int(last))]
                     total += share
                     squares += share * share
             found.append((total / len(paces), squares / len(paces)))
@@ -132,14 +135,19 @@ class Forecast:
         most = max(m + self._deviations * math.sqrt(v) for m, v in zip(self._mean, self._variance, strict=True))
         return round(most + self._largest * self._off)
 
-    def fits(self, weight: Weight, room: int) -> bool:
-        """Whether ``need`` would stay within ``room`` bytes with one more that starts now."""
+    def delay(self, weight: Weight, room: int) -> float | None:
+        """Seconds from now after which it may start: 0 for now, None when that can't be told."""
+        edges = self._edges[:: max(1, len(self._edges) // _DELAYS)] if weight.seconds and not self._timeless else (0.0,)
+        return next((edge for edge in edges if self.fits(weight, room, edge)), None)
+
+    def fits(self, weight: Weight, room: int, delay: float = 0.0) -> bool:
+        """Whether ``need`` would stay within ``room`` bytes with one more that starts after ``delay`` seconds."""
         peak = weight.bytes
         left = room - self._largest * max(self._off, weight.spread * peak)
         spread = (weight.spread * peak) ** 2
-        key = (weight.course, weight.paces, weight.seconds)
+        key = (weight.course, weight.paces, weight.seconds, delay)
         if key not in self._fresh:
-            self._fresh[key] = self._shares(weight, 0.0, 0)
+            self._fresh[key] = self._shares(weight, -delay, 0)
         for index, (mean, square) in enumerate(self._fresh[key]):
             variance = self._variance[index] + (square - mean * mean) * peak * peak + square * spread
             if self._mean[index] + mean * peak + self._deviations * math.sqrt(variance) > left:

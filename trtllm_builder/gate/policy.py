@@ -114,6 +114,7 @@ def admit(
     started: list[Waiting] = []
     rest: list[Waiting] = []
     alone, drained = any(one.alone for one in running), False
+    planned = False
     for one in line:
         why: Reason = ""
         count = len(running) + len(started)
@@ -135,6 +136,10 @@ def admit(
             one.weight.kind and count < least and promised + one.weight.bytes <= whole
         ):
             why = "memory"
+            if not planned and (delay := forecast.delay(one.weight, room)) is not None:
+                # Whoever comes behind must leave it the room that it will find.
+                forecast.add(one.weight, age=-delay)
+                planned = True
         if why:
             rest.append(one if one.why == why else replace(one, why=why))
             drained = drained or _due(policy, one, now)
