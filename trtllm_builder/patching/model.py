@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from trtllm_builder.patching import snippets
 from trtllm_builder.patching.tree import relative_path
+from trtllm_builder.upstream.script_traps import SCRIPT_TRAPS
 
 
 def _statements(code: str) -> str:
@@ -42,6 +43,12 @@ def _id(text: str) -> str:
 def _dotted_name(text: str) -> str:
     if not all(part.isidentifier() for part in text.split(".")):
         raise ValueError("expected a dotted Python name such as `package.module`")
+    return text
+
+
+def _trap(text: str) -> str:
+    if text not in SCRIPT_TRAPS:
+        raise ValueError("there is no such trap of scripts/build_wheel.py (see upstream/traps.py)")
     return text
 
 
@@ -261,10 +268,18 @@ Operation = Annotated[
 ]
 
 
+class Closes(Model):
+    """A trap of scripts/build_wheel.py (upstream/traps.py) that is not to be left once the set is applied."""
+
+    trap: Annotated[str, AfterValidator(_trap)]
+    when: When_ = ()
+
+
 class PatchFile(Model):
     """The whole of a patch.yaml."""
 
     schema_: Annotated[Literal["1"], Field(alias="schema")]
     description: Some
     when: When_ = ()
+    closes: tuple[Closes, ...] = ()
     operations: Annotated[tuple[Operation, ...], AfterValidator(_some)]

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from trtllm_builder.data import own_dirs, shipped
 from trtllm_builder.errors import ProfileError, UsageError, Where
-from trtllm_builder.patching.model import Diff, FileEnsure, Operation, PatchFile, When
+from trtllm_builder.patching.model import Closes, Diff, FileEnsure, Operation, PatchFile, When
 from trtllm_builder.profile.marks import List, Map, read_map, shown
 from trtllm_builder.text import nearest
 
@@ -30,6 +30,7 @@ class PatchSet:
     digest: str
     description: str
     when: tuple[When, ...]
+    closes: tuple[Closes, ...]
     operations: tuple[Operation, ...]
     files: Mapping[str, bytes]
 
@@ -86,6 +87,7 @@ def read_set(directory: Path) -> PatchSet:
         digest=digest.hexdigest(),
         description=" ".join(content.description.split()),
         when=content.when,
+        closes=content.closes,
         operations=content.operations,
         files=files,
     )

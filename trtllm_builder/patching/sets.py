@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from trtllm_builder.errors import PatchError, Where
+from trtllm_builder.patching.closed import check_closed
 from trtllm_builder.patching.conditions import unmet
 from trtllm_builder.patching.diffs import make_diff
 from trtllm_builder.patching.perform import perform
@@ -22,13 +23,15 @@ def check(sets: Sequence[PatchSet], tree: Path, facts: Mapping[str, str] | None 
     """What the sets, in this order, would make of the checkout at ``tree``; nothing is written.
 
     ``facts`` are options of the build by name, such as ``{"BUILD_DEEP_EP": "OFF"}``. Raises PatchError, with all that
-    does not fit, when an operation finds nothing or too much, and when a result would not be recognised as done.
+    does not fit, when an operation finds nothing or too much, when a result would not be recognised as done, and when a
+    trap that a set is to close is still there.
     """
     known = dict(facts or {})
     files = Tree(tree)
     outcomes = _perform(sets, files, known)
     after = files.patched()
     _check_known(sets, after, known)
+    check_closed(sets, files, after, known)
     changes = files.changes()
     return PatchPlan(
         sets=outcomes,

@@ -55,7 +55,8 @@ def _chosen_by(script: ast.Module) -> Component | None:
 def _staged_by(script: ast.Module) -> Component | None:
     for node in ast.walk(script):
         if isinstance(node, ast.If):
-            stages = isinstance(node.body[0], ast.Raise) and "msa_src" in ast.unparse(node.test)
+            test = ast.unparse(node.test)
+            stages = isinstance(node.body[0], ast.Raise) and ("msa_src" in test or "interface.py" in test)
         else:
             stages = isinstance(node, ast.FunctionDef) and node.name == "apply_msa_patch"
         if stages and isinstance(node, ast.stmt):

@@ -84,8 +84,23 @@ def _optional_targets(script: Script) -> int | None:
 def _nccl_wheel(script: Script) -> int | None:
     for call in script.calls("append"):
         if call.args and getattr(call.args[0], "value", None) == "nccl_extensions_wheel":
-            return call.lineno
+            return None if _never(script, call) else call.lineno
     return None
+
+
+def _never(script: Script, node: ast.AST) -> bool:
+    """Whether it stands under an ``if NAME:`` whose NAME is False wherever the script sets it."""
+    while (parent := script.parents.get(node)) is not None:
+        if isinstance(parent, ast.If) and isinstance(parent.test, ast.Name) and node in parent.body:
+            name = parent.test.id
+            given = [one.value for one in script.nodes if isinstance(one, ast.Assign) and _names(one) == [name]]
+            return bool(given) and all(isinstance(one, ast.Constant) and one.value is False for one in given)
+        node = parent
+    return False
+
+
+def _names(statement: ast.Assign) -> list[str]:
+    return [target.id for target in statement.targets if isinstance(target, ast.Name)]
 
 
 CONFIGURE_RULES: Rules = {

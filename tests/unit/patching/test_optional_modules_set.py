@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from trtllm_builder.cli.patches import app
+from trtllm_builder.errors import PatchError
 from trtllm_builder.patching.sets import PatchPlan, apply, check, load_set, set_dirs
 from trtllm_builder.process import run as run_process
 
@@ -389,3 +392,34 @@ def test_the_set_fits_the_canary() -> None:
         *(f"{part}-{step}" for part in ("deep-ep", "flash-mla") for step in ("target", "packaging")),
         *(f"deep-gemm-{step}" for step in ("target", "binding", "python", "stubs", "imports")),
     }
+
+
+# A tree that stages MSA in another way than any that was seen.
+RENAMED = STAGING.replace("msa_dst", "target")
+
+
+@pytest.mark.parametrize("command", ["check", "apply"])
+def test_a_trap_that_no_operation_closes_is_no_success(make_tree: Any, command: str) -> None:
+    tree = make_tree({"scripts/build_wheel.py": RENAMED})
+    words = [command, str(tree), "--patch", "optional-modules", "--fact"]
+    assert CliRunner().invoke(app, [*words, "BUILD_MSA=ON"]).exit_code == 0
+    error = CliRunner().invoke(app, [*words, "BUILD_MSA=OFF"]).exception
+    assert isinstance(error, PatchError) and error.exit_code == 5 and "the trap msa-staging is there" in error.what
+    assert (tree / "scripts/build_wheel.py").read_text() == RENAMED
+
+
+@pytest.mark.parametrize(
+    ("name", "facts", "trap"),
+    [
+        ("deep_ep_cuda_architectures", {"BUILD_DEEP_EP": "OFF"}, "deep-ep-architectures-file"),
+        ("flash_mla_cuda_architectures", {"BUILD_FLASH_MLA": "OFF"}, "flash-mla-architectures-file"),
+        ("build_nccl_extensions_enabled", {"ENABLE_MULTI_DEVICE": "0"}, "nccl-extensions-wheel"),
+    ],
+)
+def test_another_name_than_the_operations_know_is_a_misfit(
+    make_tree: Any, name: str, facts: dict[str, str], trap: str
+) -> None:
+    script = GENERATIONS["autumn 2026"].replace(name, "another_name")
+    with pytest.raises(PatchError, match=f"the trap {trap} is there .* no operation of the set closes it") as caught:
+        planned(make_tree({"scripts/build_wheel.py": script}), **facts)
+    assert caught.value.exit_code == 5 and caught.value.where and caught.value.where.line

@@ -129,3 +129,13 @@ def test_the_digest_is_over_every_file_of_the_set(tmp_path: Path) -> None:
         (tmp_path / name / "b.txt").write_text(diff)
         digests.add(read_set(tmp_path / name).digest)
     assert len(digests) == 2
+
+
+def test_a_set_closes_only_traps_that_there_are(tmp_path: Path) -> None:
+    (tmp_path / "patch.yaml").write_text(
+        "schema: 1\ndescription: d\ncloses:\n  - {trap: no-such-trap}\n"
+        "operations:\n  - {id: a, why: w, op: text.replace, file: f, match: a, with: b}\n"
+    )
+    with pytest.raises(ProfileError, match="there is no such trap") as caught:
+        read_set(tmp_path)
+    assert caught.value.where and caught.value.where.line == 4
