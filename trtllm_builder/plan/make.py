@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trtllm_builder import canary
@@ -26,6 +26,8 @@ from trtllm_builder.text import nearest
 from trtllm_builder.upstream.catalogue import Row, refuse_older, row_for
 from trtllm_builder.upstream.model import Probe
 from trtllm_builder.upstream.probe import probe
+from trtllm_builder.upstream.requirements import overlap, tensorrt_wanted
+from trtllm_builder.upstream.tree import Tree
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def plan_checkout(
     found = probe(checkout)
     _refuse(found)
     profile = request.loaded.profile
-    row = _row(request)
+    row = _row_of(request, found, checkout)
     survey = _survey(request, row, disk_estimate(request, row).low, found)
     facts = cmake_options(profile, found).facts
     directories = set_dirs((), request.environ)
@@ -105,6 +107,15 @@ def _row(request: Request) -> Row | None:
     if row is None and request.directory is None and canary_size(request.url) is None:
         return row_for("main")
     return row
+
+
+def _row_of(request: Request, found: Probe, checkout: Path) -> Row | None:
+    """The row of the release that lies there, whatever the profile's ref; its own requirements.txt has the last word on
+    TensorRT, where it asks for one that the row does not know."""
+    row, asked = row_for(found.version) or _row(request), tensorrt_wanted(Tree(checkout))
+    if row is None or asked is None or (row.tensorrt and overlap(row.tensorrt, asked)):
+        return row
+    return replace(row, tensorrt=asked)
 
 
 def _survey(request: Request, row: Row | None, needed: int, found: Probe) -> Survey:

@@ -30,10 +30,11 @@ from trtllm_builder.plan.model import (
 from trtllm_builder.plan.origins import origin
 from trtllm_builder.plan.request import Request
 from trtllm_builder.plan.survey import Survey
+from trtllm_builder.profile.load import unpinned
 from trtllm_builder.profile.model import Profile
 from trtllm_builder.units import format_size
 from trtllm_builder.upstream.architectures import cmake_architectures, expected_targets
-from trtllm_builder.upstream.catalogue import Row, row_for
+from trtllm_builder.upstream.catalogue import Row, names_release, row_for, row_named
 from trtllm_builder.upstream.model import Probe
 
 _UNKNOWN_CUDA = "13.0"
@@ -101,7 +102,11 @@ def resolve(
     disk = disk_estimate(request, row)
     release = row_for(profile.source.ref if probe.assumed else probe.version)
     unlike = mismatches(profile, survey, release) if release else ()
-    warnings = (*_unknown(profile.source.ref, probe, row), *(one.what for one in unlike))
+    warnings = (
+        *_unknown(profile.source.ref, probe, row),
+        *_other_release(request, probe, row),
+        *(one.what for one in unlike),
+    )
     return Plan(
         profile=profile.name,
         description=profile.description,
@@ -150,9 +155,9 @@ def resolve(
         warnings=warnings,
         notes=(
             *warnings,
-            *request.loaded.notes,
-            *probe.notes,
             *_notes(request, survey, probe),
+            *_own_tensorrt(row),
+            *probe.notes,
             *cheaper_on(profile, probe, (*command.options, *command.by_patch)),
             *scarce_room(survey, row, disk),
         ),
@@ -191,6 +196,29 @@ def _unknown(ref: str, probe: Probe, row: Row | None) -> list[str]:
     if not probe.assumed or row is None or row_for(ref) is not None:
         return []
     return [f"the catalogue has no row for {ref}; that of {row.family} is used until the checkout is there"]
+
+
+def _other_release(request: Request, probe: Probe, row: Row | None) -> list[str]:
+    """A directory is taken as it is, whatever the profile's ref says: its own release says what it needs."""
+    profile = request.loaded.profile
+    ref = profile.source.ref
+    if request.directory is None or names_release(ref, probe.version) is not False:
+        return []
+    needs = f"it is planned with what {row.family} needs" if row else "the catalogue does not know what it needs"
+    return [
+        f"{request.directory} holds {probe.version}, not the {ref} of the profile ({origin(profile, 'source.ref')}): "
+        f"{needs}"
+    ]
+
+
+def _own_tensorrt(row: Row | None) -> list[str]:
+    known = row_named(row.family) if row else None
+    if row is None or known is None or row.tensorrt == known.tensorrt:
+        return []
+    return [
+        f"TensorRT {row.tensorrt} is what the checkout's requirements.txt asks for; the catalogue knows {row.family} "
+        f"with {known.tensorrt or 'none'}"
+    ]
 
 
 def _assumed(probe: Probe, row: Row | None, survey: Survey) -> tuple[str, ...]:
@@ -239,6 +267,8 @@ def _verification(profile: Profile, probe: Probe, cuda: str) -> PlannedVerificat
 def _notes(request: Request, survey: Survey, probe: Probe) -> list[str]:
     notes = []
     profile = request.loaded.profile
+    told = request.loaded.notes
+    notes += [one for one in told if request.directory is None or one not in unpinned(profile)]
     if not is_single_device(profile):
         notes.append("this is not a single-device build: ENABLE_MULTI_DEVICE is not off, and it needs MPI and NCCL")
     elif "single-device" not in profile.patches:

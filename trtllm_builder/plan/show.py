@@ -103,9 +103,11 @@ def _profile(plan: Plan, names: dict[str, str]) -> Iterator[Row]:
 def _decisions(plan: Plan) -> Iterator[Row]:
     source, targets, jobs = plan.source, plan.verification.targets, plan.jobs
     yield "source", source.directory or source.url, source.origin
-    yield "ref", source.ref, source.ref_origin
+    unused = "; not used: the directory is taken as it is" if source.directory else ""
+    yield "ref", source.ref, f"{source.ref_origin}{unused}"
     dirty = f", dirty: {len(source.edited)} files were edited by hand" if source.edited else ""
-    yield "commit", (source.commit or "whatever the ref names when it is fetched") + dirty, ""
+    unnamed = "that of the directory" if source.directory else "whatever the ref names when it is fetched"
+    yield "commit", (source.commit or unnamed) + dirty, ""
     if source.mirrors:
         yield "mirrors", ", then ".join(source.mirrors), ""
     yield "upstream", plan.upstream.value, plan.upstream.origin

@@ -170,9 +170,14 @@ def _notes(profile: Profile, shadowed: Sequence[Shadow]) -> tuple[str, ...]:
     notes = [f"{one.used} hides {one.hidden}" for one in shadowed]
     if has_credentials(profile.source.url):
         notes.append("source.url carries credentials; they are shown nowhere, but whoever reads the profile has them")
-    if profile.source.mirrors and profile.source.commit is None:
-        notes.append(f"{profile.source.ref} is not pinned to a commit and comes through a mirror: do not publish it")
-    return tuple(notes)
+    return (*notes, *unpinned(profile))
+
+
+def unpinned(profile: Profile) -> tuple[str, ...]:
+    """What to know of a ref that somebody else's server resolves; nothing where the source is a directory."""
+    if not profile.source.mirrors or profile.source.commit is not None:
+        return ()
+    return (f"{profile.source.ref} is not pinned to a commit and comes through a mirror: do not publish it",)
 
 
 @dataclass

@@ -188,6 +188,20 @@ def row_for(ref: str) -> Row | None:
     return next((row for row in rows() if version and SpecifierSet(row.versions).contains(version, True)), None)
 
 
+def names_release(ref: str, version: str) -> bool | None:
+    """Whether a branch or tag is of this ``__version__``: ``release/1.1`` of 1.1.0rc3, ``v1.1.0`` only of 1.1.0, and
+    ``main`` of what its row is about. None where one of them does not say."""
+    row = row_for(version)
+    if _MAIN.match(ref):
+        return None if row is None else row == rows()[-1]
+    named, held = _version(ref), _version(version)
+    if named is None or held is None:
+        return None
+    if len(named.release) == 2 and not named.is_prerelease:
+        return held.release[:2] == named.release
+    return held.public == named.public
+
+
 def row_named(family: str) -> Row | None:
     """The row of this name (``0.20``, ``main``), or the one that a ref with it has."""
     return next((row for row in rows() if row.family == family), None) or row_for(family)

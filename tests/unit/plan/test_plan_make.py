@@ -116,3 +116,66 @@ def test_what_a_source_is(make_request: MakeRequest, source: str, directory: str
     request = make_request(source=source)
     assert request.directory == (None if directory is None else Path(directory).absolute())
     assert request.url == source
+
+
+def tree_of(version: str, root: Path, requirements: str = "") -> Path:
+    """The canary's files under another version, with another requirements.txt."""
+    canary.materialise(root)
+    (root / "tensorrt_llm/version.py").write_text(f'__version__ = "{version}"\n')
+    (root / "requirements.txt").write_text(f"torch\n{requirements}")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("ref", "version", "family", "warned"),
+    [
+        ("release/1.1", "1.2.0rc2", "1.2", True),
+        ("v1.1.0", "1.1.0rc3", "1.1", True),
+        ("main", "1.1.0", "1.1", True),
+        ("release/1.1", "1.1.0rc3", "1.1", False),
+        ("v1.1.0", "1.1.0", "1.1", False),
+        ("a" * 40, "1.2.0rc2", "1.2", False),
+        ("mine", "unknown", None, False),
+    ],
+)
+def test_a_directory_is_planned_as_the_release_that_it_holds(
+    make_request: MakeRequest, tmp_path: Path, ref: str, version: str, family: str | None, warned: bool
+) -> None:
+    source = tree_of(version, tmp_path / "given")
+    plan, material = make_plan(make_request(source=str(source), overrides=(f"source.ref={ref}",)))
+    assert (material.row.family if material.row else None) == family
+    told = [one for one in plan.warnings if "of the profile" in one]
+    assert bool(told) is warned
+    if warned:
+        assert told[0].startswith(f"{source} holds {version}, not the {ref} of the profile (--set")
+        assert told[0].endswith(f": it is planned with what {family} needs")
+        assert text_lines(plan)[1] == f"warning: {told[0]}"
+    assert any("not used: the directory is taken as it is" in line for line in text_lines(plan))
+
+
+@pytest.mark.parametrize(
+    ("requirements", "wanted"),
+    [
+        ("tensorrt~=10.13.0\n", ">=10.13,<10.15"),
+        ("mpi4py\ntensorrt~=10.16.1  # newer\n", "~=10.16.1"),
+        ("# <For CUDA 12.9>tensorrt~=10.11.0\ntensorrt~=10.16.0\n", ">=10.13,<10.15"),
+        ("tensorrt\n-r other.txt\n", ">=10.13,<10.15"),
+    ],
+)
+def test_the_trees_own_requirements_have_the_last_word_on_tensorrt(
+    make_request: MakeRequest, tmp_path: Path, requirements: str, wanted: str
+) -> None:
+    source = tree_of("1.2.0rc2", tmp_path / "given", requirements)
+    plan, material = make_plan(make_request(source=str(source)))
+    assert material.row is not None and material.row.tensorrt == wanted
+    told = [one for one in plan.notes if "requirements.txt asks for" in one]
+    assert bool(told) is (wanted == "~=10.16.1")
+
+
+def test_a_directory_comes_through_no_mirror(make_request: MakeRequest, tmp_path: Path) -> None:
+    source = tree_of("1.1.0", tmp_path / "given")
+    mirrored = ("source.mirrors=[china]",)
+    there, _ = make_plan(make_request(overrides=mirrored))
+    assert any("comes through a mirror" in note for note in there.notes)
+    here, _ = make_plan(make_request(source=str(source), overrides=mirrored))
+    assert not any("comes through a mirror" in note for note in here.notes)
