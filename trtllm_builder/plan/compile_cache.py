@@ -41,8 +41,6 @@ def compile_cache(profile: Profile, caches: Path, base: Path) -> list[Setting]:
         Setting("CCACHE_NOHASHDIR", "1", "hits from any workspace"),
         # They hold the workspace's path, and all that they map is relative by the above.
         Setting("CCACHE_IGNOREOPTIONS", f"{MAP}* -Xcompiler={MAP}*", "hits from any workspace"),
-        # They hold the workspace's path, and what they map is relative by the above.
-        Setting("CCACHE_IGNOREOPTIONS", f"{MAP}* -Xcompiler={MAP}*", "hits from any workspace"),
         # A compiler unpacked again has another time stamp and the same bytes.
         Setting("CCACHE_COMPILERCHECK", "content", "hits after a fresh set-up"),
         Setting("CCACHE_SLOPPINESS", "", "no check is left out: a wrong hit would be in the wheel"),

@@ -30,12 +30,12 @@ def count_jobs(cpu: Cpu, memory: Memory, *, wanted: int | None, per_job: int, re
     )
     kept = reserve_of(memory) if reserve is None else reserve
     by_memory = max(0, allowed - kept) // per_job
-    room = f"({format_size(allowed)} - {format_size(kept)} reserve)"
-    sums = f"{room} / {format_size(per_job)} a job = {by_memory} by memory; {cores} by cores"
+    room = f"{format_size(allowed)} - {format_size(kept)} reserve, {format_size(per_job)} a job"
+    sums = f"the lesser of {cores} (cores) and {by_memory} (memory: {room})"
     fitting = max(1, min(cores, by_memory))
     if wanted is None:
         count = fitting
-        arithmetic = f"{sums}; the lesser, at least 1, is {count}"
+        arithmetic = sums if by_memory else f"{sums}, at least 1"
     else:
         count = wanted
         arithmetic = f"{count} as asked for; auto would give {fitting}: {sums}"
@@ -62,8 +62,7 @@ def plan_gate(jobs: Jobs, *, wanted: int | None, ccache: bool, cmake: str) -> tu
         return jobs, PlannedGate(False, reason, jobs.count, jobs.count, links)
     # Who waits costs next to nothing, and the more wait the better one can be found that still fits.
     gate = PlannedGate(True, _REACHED[ccache], 2 * jobs.cores, jobs.count, links)
-    sums = f"at most {jobs.cores} by cores, of these as many as fit into memory; without the gate {jobs.count}: "
-    return replace(jobs, count=jobs.cores, arithmetic=f"{sums}{jobs.arithmetic}"), gate
+    return replace(jobs, count=jobs.cores, arithmetic=f"without the gate {jobs.count}: {jobs.arithmetic}"), gate
 
 
 _REACHED = {

@@ -1,4 +1,4 @@
-"""Where a profile asks for what its release is not known with. The profile stays master; it is told, and told first."""
+"""A plan beside what its release is known with: where they differ the profile stays master, and is told."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from packaging.specifiers import SpecifierSet
 
 from trtllm_builder.plan.origins import origin
+from trtllm_builder.plan.request import Request
 from trtllm_builder.plan.survey import Survey
 from trtllm_builder.profile.model import Profile
-from trtllm_builder.upstream.catalogue import Row
+from trtllm_builder.upstream.catalogue import Row, names_release, row_for, row_named
+from trtllm_builder.upstream.model import Probe
 
 # CUDA releases that a range may mean; it need not be known which of them exist.
 _RELEASES = tuple(f"{major}.{minor}" for major in range(11, 16) for minor in range(10))
@@ -64,3 +66,34 @@ def _sentence(row: Row, cell: str, known: str, taken: str) -> str:
     sure = row.sureness[cell]
     name = row.family if row.family == "main" else f"release {row.family}"
     return f"{name} is known with {known} ({sure.level}: {sure.source}); the profile takes {taken}"
+
+
+def unknown_ref(ref: str, probe: Probe, row: Row | None) -> list[str]:
+    """That the row, which stands in for the checkout, is not the ref's own."""
+    if not probe.assumed or row is None or row_for(ref) is not None:
+        return []
+    return [f"the catalogue has no row for {ref}; that of {row.family} is used until the checkout is there"]
+
+
+def other_release(request: Request, probe: Probe, row: Row | None) -> list[str]:
+    """A directory is taken as it is, whatever the profile's ref says: its own release says what it needs."""
+    profile = request.loaded.profile
+    ref = profile.source.ref
+    if request.directory is None or names_release(ref, probe.version) is not False:
+        return []
+    needs = f"it is planned with what {row.family} needs" if row else "the catalogue does not know what it needs"
+    return [
+        f"{request.directory} holds {probe.version}, not the {ref} of the profile ({origin(profile, 'source.ref')}): "
+        f"{needs}"
+    ]
+
+
+def own_tensorrt(row: Row | None) -> list[str]:
+    """That the checkout's requirements.txt, not the catalogue, says which TensorRT."""
+    known = row_named(row.family) if row else None
+    if row is None or known is None or row.tensorrt == known.tensorrt:
+        return []
+    return [
+        f"TensorRT {row.tensorrt} is what the checkout's requirements.txt asks for; the catalogue knows {row.family} "
+        f"with {known.tensorrt or 'none'}"
+    ]

@@ -15,7 +15,7 @@ from trtllm_builder.plan.components import cheaper_on
 from trtllm_builder.plan.environment import build_environment
 from trtllm_builder.plan.estimates import disk_estimate, memory_estimate, time_estimate
 from trtllm_builder.plan.jobs import count_jobs, plan_gate
-from trtllm_builder.plan.known import mismatches
+from trtllm_builder.plan.known import mismatches, other_release, own_tensorrt, unknown_ref
 from trtllm_builder.plan.lacks import find_lacks, scarce_room
 from trtllm_builder.plan.model import (
     Lack,
@@ -34,7 +34,7 @@ from trtllm_builder.profile.load import unpinned
 from trtllm_builder.profile.model import Profile
 from trtllm_builder.units import format_size
 from trtllm_builder.upstream.architectures import cmake_architectures, expected_targets
-from trtllm_builder.upstream.catalogue import Row, names_release, row_for, row_named
+from trtllm_builder.upstream.catalogue import Row, row_for
 from trtllm_builder.upstream.model import Probe
 
 _UNKNOWN_CUDA = "13.0"
@@ -103,8 +103,8 @@ def resolve(
     release = row_for(profile.source.ref if probe.assumed else probe.version)
     unlike = mismatches(profile, survey, release) if release else ()
     warnings = (
-        *_unknown(profile.source.ref, probe, row),
-        *_other_release(request, probe, row),
+        *unknown_ref(profile.source.ref, probe, row),
+        *other_release(request, probe, row),
         *(one.what for one in unlike),
     )
     return Plan(
@@ -156,7 +156,7 @@ def resolve(
         notes=(
             *warnings,
             *_notes(request, survey, probe),
-            *_own_tensorrt(row),
+            *own_tensorrt(row),
             *probe.notes,
             *cheaper_on(profile, probe, (*command.options, *command.by_patch)),
             *scarce_room(survey, row, disk),
@@ -190,35 +190,6 @@ def _toolkit(survey: Survey) -> str:
     if choice.toolkit:
         return f"{choice.version} in {choice.toolkit.root}"
     return f"{choice.version} (to be installed)" if choice.version else "absent"
-
-
-def _unknown(ref: str, probe: Probe, row: Row | None) -> list[str]:
-    if not probe.assumed or row is None or row_for(ref) is not None:
-        return []
-    return [f"the catalogue has no row for {ref}; that of {row.family} is used until the checkout is there"]
-
-
-def _other_release(request: Request, probe: Probe, row: Row | None) -> list[str]:
-    """A directory is taken as it is, whatever the profile's ref says: its own release says what it needs."""
-    profile = request.loaded.profile
-    ref = profile.source.ref
-    if request.directory is None or names_release(ref, probe.version) is not False:
-        return []
-    needs = f"it is planned with what {row.family} needs" if row else "the catalogue does not know what it needs"
-    return [
-        f"{request.directory} holds {probe.version}, not the {ref} of the profile ({origin(profile, 'source.ref')}): "
-        f"{needs}"
-    ]
-
-
-def _own_tensorrt(row: Row | None) -> list[str]:
-    known = row_named(row.family) if row else None
-    if row is None or known is None or row.tensorrt == known.tensorrt:
-        return []
-    return [
-        f"TensorRT {row.tensorrt} is what the checkout's requirements.txt asks for; the catalogue knows {row.family} "
-        f"with {known.tensorrt or 'none'}"
-    ]
 
 
 def _assumed(probe: Probe, row: Row | None, survey: Survey) -> tuple[str, ...]:

@@ -75,7 +75,7 @@ def _table(rows: Iterable[Row], names: dict[str, str]) -> Iterator[str]:
         head = f"{name:<{len(indent) - 2}}" if first else ""
         reason = f"[{_shortened(origin, names)}]" if origin else ""
         line = f"  {head}{value:<{second}}"
-        if len(value) > second and len(line) + len(reason) + 2 > _WIDTH:
+        if reason and len(value) > second and len(line) + len(reason) + 2 > _WIDTH:
             yield line
             line = f"{indent}{reason}"
         elif reason:
@@ -119,7 +119,7 @@ def _decisions(plan: Plan) -> Iterator[Row]:
     yield "architectures", plan.architectures.value, plan.architectures.origin
     yield "GPU code", "must hold " + ", ".join("/".join(group) for group in targets.required), targets.reason
     yield "version label", f"+{plan.label}", "sd: single-device, md: multi-device; CUDA, architectures"
-    yield "jobs", str(jobs.count), jobs.origin
+    yield "jobs", f"{jobs.count} at most, as memory allows" if plan.gate.on else str(jobs.count), jobs.origin
     yield "", jobs.arithmetic, ""
     yield "", f"cores: {jobs.cores_source}; memory: {jobs.memory_source}", ""
     yield "gate", "on" if plan.gate.on else "off", plan.gate.reason

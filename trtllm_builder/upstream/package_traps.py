@@ -88,13 +88,23 @@ def _optional_imports(path: str, module: ast.Module) -> Iterator[Trap]:
 
 
 def _executor(path: str, module: ast.Module) -> Iterator[Trap]:
+    for place in _by_system(module):
+        for call in (inner for inner in ast.walk(place) if isinstance(inner, ast.Call)):
+            if any(_is_none(keyword) for keyword in call.keywords if keyword.arg == "mpi_session"):
+                what = "the one-GPU executor takes an MPI pool on Linux: the first LLM(...) hangs"
+                yield Trap("executor-mpi-session", path, call.lineno, what)
+
+
+def _by_system(module: ast.Module) -> Iterator[ast.stmt]:
+    """What upstream does on Windows, where mpi4py cannot serve, and elsewhere: branches, or a branch that returns and
+    what stands after it."""
     for node in ast.walk(module):
-        # The branch that upstream keeps for everything but Windows, where mpi4py cannot serve.
-        if isinstance(node, ast.If) and "Windows" in _strings(node.test):
-            for call in (inner for inner in ast.walk(node) if isinstance(inner, ast.Call)):
-                if any(_is_none(keyword) for keyword in call.keywords if keyword.arg == "mpi_session"):
-                    what = "the one-GPU executor takes an MPI pool on Linux: the first LLM(...) hangs"
-                    yield Trap("executor-mpi-session", path, call.lineno, what)
+        for _, block in ast.iter_fields(node):
+            for at, statement in enumerate(block if isinstance(block, list) else ()):
+                if isinstance(statement, ast.If) and "Windows" in _strings(statement.test):
+                    yield statement
+                    if isinstance(statement.body[-1], ast.Return) and not statement.orelse:
+                        yield from block[at + 1 :]
 
 
 def _strings(node: ast.AST) -> set[object]:

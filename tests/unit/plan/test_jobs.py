@@ -32,7 +32,9 @@ def test_the_cgroup_decides_and_not_the_host() -> None:
     memory = Memory(1024 * GIB, 900 * GIB, (MemoryLimit("/sys/fs/cgroup/memory.max", 32 * GIB, 2 * GIB),))
     jobs = count_jobs(Cpu(128, 16.0, "cpu.max"), memory, wanted=None, per_job=6 * GIB, reserve=None, origin="o")
     assert (jobs.count, jobs.cores) == (4, 16)
-    assert "30.0 GiB - 1.5 GiB reserve" in jobs.arithmetic and "= 4 by memory" in jobs.arithmetic
+    assert (
+        "30.0 GiB - 1.5 GiB reserve" in jobs.arithmetic and "the lesser of 16 (cores) and 4 (memory" in jobs.arithmetic
+    )
     assert "memory.max" in jobs.memory_source and "quota 16" in jobs.cores_source
 
 

@@ -36,7 +36,9 @@ def decide(wanted: int | None = None, ccache: bool = True, cmake: str = "3.30.2"
 def test_auto_means_all_cores_behind_the_gate_and_the_divisor_without_it() -> None:
     jobs, gate = decide()
     assert gate == PlannedGate(True, gate.reason, queue=32, slots=5, links=2) and "CCACHE_PREFIX" in gate.reason
-    assert jobs.count == 16 and "without the gate 5: (32.0 GiB - 2.0 GiB reserve) / 6.0 GiB" in jobs.arithmetic
+    assert jobs.count == 16 and jobs.arithmetic == (
+        "without the gate 5: the lesser of 16 (cores) and 5 (memory: 32.0 GiB - 2.0 GiB reserve, 6.0 GiB a job)"
+    )
 
 
 def test_a_number_means_that_number() -> None:

@@ -97,3 +97,17 @@ def test_nothing_reaches_the_terminal_but_text(plan: Plan) -> None:
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
     assert "hunter2" not in text and text.startswith("plan for mine: red https://***@host/x")
     assert text.endswith("this host lacks\n  lack \n    step 1")
+
+
+def test_the_jobs_are_one_line_and_why(plan: Plan) -> None:
+    lines = text_lines(plan)
+    at = next(number for number, line in enumerate(lines) if line.startswith("  jobs "))
+    assert re.match(r"  jobs +4 at most, as memory allows +\[base/single-device", lines[at])
+    assert lines[at + 1].strip() == plan.jobs.arithmetic and len(lines[at + 1]) <= 120
+    wide = text_lines(replace(plan, jobs=replace(plan.jobs, arithmetic="long " * 40)))
+    assert wide[at + 2].startswith("  ") and "cores:" in wide[at + 2]
+
+
+def test_no_variable_is_set_twice(plan: Plan) -> None:
+    names = [setting.name for setting in plan.environment]
+    assert len(names) == len(set(names))

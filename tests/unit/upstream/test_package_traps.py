@@ -124,6 +124,21 @@ def test_the_one_gpu_executor(tree: Callable[..., Path], path: str) -> None:
     assert traps(tree, {path: EXECUTOR.format(linux="pool")}) == []
 
 
+@pytest.mark.parametrize("path", ["tensorrt_llm/executor.py", "tensorrt_llm/executor/executor.py"])
+def test_the_one_gpu_executor_turned_round(tree: Callable[..., Path], path: str) -> None:
+    text = """class GenerationExecutor:
+    @staticmethod
+    def create(session=None):
+        if platform.system() == 'Windows':
+            return Proxy(mpi_session=ProcessPoolExecutorSession(1))
+        return Proxy(mpi_session=None)
+
+    def other():
+        return Proxy(mpi_session=None)
+"""
+    assert traps(tree, {path: text}) == [("executor-mpi-session", path, 6)]
+
+
 def test_deep_gemm_without_a_guard(tree: Callable[..., Path]) -> None:
     base = "tensorrt_llm/_torch"
     files = {
