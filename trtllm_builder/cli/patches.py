@@ -147,8 +147,11 @@ def _show_audit(found: MpiAudit) -> None:
     from trtllm_builder.text import clean
 
     named = {"import": "import tensorrt_llm", "LLM": "LLM(...) on one GPU", "serve": "trtllm-serve serve"}
+    is_open = False
     for entry in found.entries:
-        typer.echo(f"{named[entry.entry]}: {entry.verdict} ({entry.modules} modules)")
+        is_open |= entry.open
+        state = "" if entry.verdict in ("free of MPI", "absent") else ", open" if is_open else ", closed by a set"
+        typer.echo(f"{named[entry.entry]}: {entry.verdict}{state} ({entry.modules} modules)")
         for touch in entry.touches:
             closed = f"; closed by {touch.closed_by}" if touch.closed_by else "; NOT closed by a shipped set"
             typer.echo(clean(f"    {touch.place} {touch.what} ({touch.standing.word}){closed}"))
@@ -166,6 +169,7 @@ def _show_audit(found: MpiAudit) -> None:
         typer.echo(clean(f"note: {note}"))
     for assumption in found.assumptions:
         typer.echo(clean(f"assumed: {assumption}"))
+    typer.echo(clean(found.end))
 
 
 def _plan(tree: Path, names: list[str], patch_dir: list[Path], facts: list[str]) -> PatchPlan:
@@ -235,8 +239,14 @@ def _show(plan: PatchPlan, command: str, as_json: bool, diff: bool) -> None:
         return
     for one in plan.sets:
         typer.echo(f"{one.name}: {one.status} ({clean(one.reason)})")
+        idle: dict[str, list[str]] = {}
         for operation in one.operations:
-            typer.echo(f"    {operation.id}: {operation.status} ({clean(operation.reason)})")
+            if operation.status == "not needed":
+                idle.setdefault(operation.reason, []).append(operation.id)
+            else:
+                typer.echo(f"    {operation.id}: {operation.status} ({clean(operation.reason)})")
+        for reason, ids in idle.items():
+            typer.echo(f"    {', '.join(ids)}: not needed ({clean(reason)})")
     done = {"check": "to change", "apply": "changed"}[command]
     typer.echo(f"{len(plan.changes)} files {done}" + "".join(f"\n    {clean(change.path)}" for change in plan.changes))
 

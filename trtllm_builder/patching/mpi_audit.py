@@ -17,26 +17,41 @@ from trtllm_builder.binary.wheel import WheelError, read_wheel
 from trtllm_builder.errors import BuilderError, UsageError
 from trtllm_builder.patching.read import PatchSet
 from trtllm_builder.patching.sets import check
-from trtllm_builder.upstream.audit.audit import audit, with_closings
+from trtllm_builder.upstream.audit.audit import audit, with_closings, without_collection
 from trtllm_builder.upstream.audit.frame import Facts
 from trtllm_builder.upstream.audit.model import MpiAudit
 from trtllm_builder.upstream.audit.package import PACKAGE, Package
+from trtllm_builder.upstream.probe import prebuilt_mpi
 from trtllm_builder.upstream.tree import Tree
 
 
+@without_collection()
 def audit_tree(tree: Path, sets: Sequence[PatchSet], facts: Mapping[str, str], multi_device: bool) -> MpiAudit:
-    """The package in a checkout, or in a site-packages directory. Raises UsageError when there is none."""
+    """The package in a checkout, or in a site-packages directory. Raises UsageError when there is none.
+
+    Notes say when the tree cannot be built for one device whatever becomes of its Python, and when the sets that close
+    a way could not be applied to it as it lies there.
+    """
     if not (tree / PACKAGE / "__init__.py").is_file():
         raise UsageError(
             f"{tree} has no {PACKAGE}/__init__.py", remedy="give a TensorRT-LLM checkout, a site-packages, or a wheel"
         )
     files = Tree(tree)
     assumed = Facts(multi_device=multi_device)
-    found = audit(Package.of_tree(files), assumed)
-    if found.free or multi_device:
+    package = Package.of_tree(files)
+    found = audit(package, assumed)
+    if multi_device:
         return found
-    after: dict[str, MpiAudit] = {}
     notes = []
+    archives = prebuilt_mpi(files)
+    if archives:
+        notes.append(
+            "whatever closes here, this tree cannot be built single-device: its batch manager and executor are "
+            f"prebuilt archives that need MPI ({archives[0]}); `probe` tells more"
+        )
+    if found.free:
+        return replace(found, notes=(*found.notes, *notes))
+    after: dict[str, MpiAudit] = {}
     with _patchable(files) as root:
         for one in sets:
             try:
@@ -46,8 +61,10 @@ def audit_tree(tree: Path, sets: Sequence[PatchSet], facts: Mapping[str, str], m
                 continue
             changed = {change.path: change.after for change in changes if change.path.endswith(".py")}
             if any(path.startswith(f"{PACKAGE}/") for path in changed):
-                after[one.name] = audit(Package.of_tree(files, changed), assumed)
+                after[one.name] = audit(package.patched(changed), assumed)
     closed = with_closings(found, after)
+    if after and not (tree / "requirements.txt").exists():
+        notes.append("there is no requirements.txt here, so that `patches apply` refuses this directory")
     return replace(closed, notes=(*closed.notes, *notes))
 
 
@@ -83,8 +100,10 @@ def audit_wheel(wheel: Path, sets: Sequence[PatchSet], multi_device: bool | None
 
     try:
         read = read_wheel(
-            wheel, visit=visit if multi_device is None else None, keep=lambda name: name.endswith(".py")
-        )  # fmt: skip
+            wheel,
+            visit=visit if multi_device is None else None,
+            keep=lambda name: name.endswith((".py", ".dist-info/entry_points.txt")),
+        )
     except (WheelError, OSError) as error:
         raise UsageError(f"{wheel} cannot be read as a wheel: {error}", remedy="give a .whl file") from error
     if f"{PACKAGE}/__init__.py" not in read.texts:
@@ -95,7 +114,7 @@ def audit_wheel(wheel: Path, sets: Sequence[PatchSet], multi_device: bool | None
         root = Path(directory)
         for name, text in read.texts.items():
             path = root / name
-            if name.startswith(f"{PACKAGE}/") and ".." not in path.parts:
+            if ".." not in path.parts and root in path.parents:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, encoding="utf-8", errors="surrogateescape")
         return audit_tree(root, sets, {}, bool(linked) if multi_device is None else multi_device)

@@ -46,7 +46,7 @@ def probe(checkout: Path) -> Probe:
     # Reading the files comes before taking the notes.
     version = _version(tree)
     pointers = _pointers(tree)
-    prebuilt = _prebuilt_mpi(tree)
+    prebuilt = prebuilt_mpi(tree)
     components = read_components(tree, module)
     traps = find_traps(tree, module, flags, cmake, prebuilt)
     return Probe(
@@ -113,7 +113,7 @@ def _filled(tree: Tree, path: str) -> bool:
         return False
 
 
-def _prebuilt_mpi(tree: Tree) -> tuple[str, ...]:
+def prebuilt_mpi(tree: Tree) -> tuple[str, ...]:
     """Archives of the batch manager and the executor where their sources are closed; those for x86_64 first."""
     found = []
     for part in _PREBUILT:

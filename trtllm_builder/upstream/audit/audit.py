@@ -33,12 +33,12 @@ _ONE_GPU = {"world_size": 1, "model_world_size": 1, "tp_size": 1, "gpus_per_node
 def audit(package: Package, facts: Facts | None = None) -> MpiAudit:
     """Follow every entry that the package has."""
     facts = facts or Facts()
-    with _without_collection():
+    with without_collection():
         return _audit(package, facts)
 
 
 @contextmanager
-def _without_collection() -> Iterator[None]:
+def without_collection() -> Iterator[None]:
     """Looking again and again for cycles among syntax trees, which have none, takes two fifths of the time."""
     collecting = gc.isenabled()
     gc.disable()
@@ -202,22 +202,34 @@ def _start(machine: Machine, owner: Class) -> None:
 
 
 def _enter_serve(machine: Machine) -> bool:
-    path = f"{PACKAGE}/commands/serve.py"
-    frame = _frame(machine, path)
+    """What the command is said to run, ``commands/serve.py``, and what stands there under the names that it has had."""
+    default = f"{PACKAGE}.commands.serve"
+    declared = [script for script in machine.package.serve if script.module != default]
+    for script in declared:
+        place = Place(script.path, script.line)
+        if not _enter_module(machine, script.module, (script.function, "serve"), place):
+            machine.seen.strange(place, f"trtllm-serve is {script.module}:{script.function}, which was not found here")
+    return _enter_module(machine, default, ("main", "serve", "launch_server"), None) or bool(declared)
+
+
+def _enter_module(machine: Machine, module: str, names: tuple[str, ...], place: Place | None) -> bool:
+    path = machine.package.file_of(module)
+    frame = None if path is None else _frame(machine, path, place)
     if frame is None:
         return False
-    for name in ("serve", "launch_server"):
-        for atom in frame.names.get(name, ()):
+    for name in names:
+        for atom in machine.resolved(frame.names.get(name, frozenset()), frame):
             if isinstance(atom, Function):
                 _run(machine, atom, {}, frame)
+    if not frame.names.keys() & set(names):
+        machine.seen.strange(Place(frame.path, 1), f"has none of {', '.join(names)}")
     return True
 
 
-def _frame(machine: Machine, path: str) -> Frame | None:
+def _frame(machine: Machine, path: str, place: Place | None = None) -> Frame | None:
     module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-    if not machine.want(module, Standing.CERTAIN, (Place(path, 1),)):
-        return None
-    return machine.frame_of(module, Standing.CERTAIN, (Place(path, 1),))
+    trail = (place or Place(path, 1),)
+    return machine.frame_of(module, Standing.CERTAIN, trail) if machine.want(module, Standing.CERTAIN, trail) else None
 
 
 def _classes(machine: Machine, path: str) -> list[tuple[str, Class]]:

@@ -7,7 +7,6 @@ import ast
 from trtllm_builder.upstream.audit.expressions import evaluate
 from trtllm_builder.upstream.audit.frame import Frame
 from trtllm_builder.upstream.audit.machine import Machine
-from trtllm_builder.upstream.audit.package import PACKAGE
 from trtllm_builder.upstream.audit.reflection import GLOBALS, keys_of
 from trtllm_builder.upstream.audit.values import UNKNOWN, Class, Const, External, Instance, Module, Value, join
 
@@ -67,7 +66,7 @@ def _bind_item(machine: Machine, target: ast.Subscript, value: Value, frame: Fra
         if any(text.split(".")[0] == "mpi4py" for text in texts):
             machine.doubts.replaced = True
             machine.seen.strange(frame.place(target), "puts something else in the place of mpi4py")
-        elif any(text.split(".")[0] in ("", PACKAGE) for text in texts) and not all(
+        elif any(not text or machine.package.owns(text.split(".")[0]) for text in texts) and not all(
             isinstance(atom, Module) for atom in given
         ):
             machine.seen.strange(frame.place(target), "puts something in the place of a module")

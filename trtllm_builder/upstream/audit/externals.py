@@ -46,7 +46,7 @@ def call_external(
         machine.seen.strange(frame.place(node), f"imports by {name}")
         return UNKNOWN
     if name in _LOADERS and any("libmpi" in str(atom.value) for atom in _constants(positional)):
-        machine.seen.touch(frame, node, "loads libmpi")
+        machine.seen.touch(frame, node, "loads libmpi", installed=frame.tried_loading > 0)
         return UNKNOWN
     if name in _RUNNERS:
         machine.seen.strange(frame.place(node), f"{name.removeprefix('builtins.')} runs code that is not in a file")

@@ -59,6 +59,8 @@ class Frame:
     """Names declared global."""
     tried: int = 0
     """How many try statements around here catch an ImportError."""
+    tried_loading: int = 0
+    """How many of them catch an OSError, which is what a library that is not there raises."""
     conditions: list[str] = field(default_factory=list)
     """Conditions around here that could not be decided, the innermost last."""
 

@@ -8,7 +8,6 @@ from trtllm_builder.upstream.audit.attributes import external
 from trtllm_builder.upstream.audit.frame import Frame
 from trtllm_builder.upstream.audit.machine import Machine
 from trtllm_builder.upstream.audit.model import Standing
-from trtllm_builder.upstream.audit.package import PACKAGE
 from trtllm_builder.upstream.audit.values import External, Late, Module, Mpi, one
 
 
@@ -19,9 +18,10 @@ def bind_import(machine: Machine, node: ast.Import, frame: Frame) -> None:
         name = alias.asname or first
         whole = alias.name if alias.asname else first
         if first == "mpi4py":
-            touch(machine, frame, node, f"imports {alias.name}")
+            needed = " (it must be installed, but starts no MPI)" if alias.name in ("mpi4py", "mpi4py.rc") else ""
+            touch(machine, frame, node, f"imports {alias.name}{needed}")
             frame.names[name] = one(Mpi(whole, frame.tried > 0))
-        elif first == PACKAGE:
+        elif machine.package.owns(first):
             _want(machine, alias.name, node, frame)
             known = machine.package.file_of(whole) is not None
             frame.names[name] = one(Module(whole) if known else External(whole))
@@ -40,6 +40,7 @@ def bind_import_from(machine: Machine, node: ast.ImportFrom, frame: Frame) -> No
     """``from a import b``, relative ones and stars included."""
     base = absolute(node, frame, machine)
     first = base.split(".")[0]
+    _ask_on_demand(machine, base, node, frame)
     for alias in node.names:
         name = alias.asname or alias.name
         if first == "mpi4py":
@@ -48,7 +49,7 @@ def bind_import_from(machine: Machine, node: ast.ImportFrom, frame: Frame) -> No
                 machine.seen.strange(frame.place(node), "takes all names of mpi4py")
             else:
                 frame.names[name] = one(Mpi(f"{base}.{alias.name}".removeprefix("mpi4py."), frame.tried > 0))
-        elif first != PACKAGE:
+        elif not machine.package.owns(first):
             machine.doubts.outside.setdefault(first, frame.place(node))
             frame.names[name] = one(external(machine, f"{base}.{alias.name}"))
         elif alias.name == "*":
@@ -59,6 +60,18 @@ def bind_import_from(machine: Machine, node: ast.ImportFrom, frame: Frame) -> No
             # What BuildInfo says is a fact, whatever file it stands in.
             late = within and not base.endswith("BuildInfo")
             frame.names[name] = one(Late(base, alias.name) if late else external(machine, f"{base}.{alias.name}"))
+
+
+def _ask_on_demand(machine: Machine, base: str, node: ast.ImportFrom, frame: Frame) -> None:
+    """``from a import b`` asks a module's own ``__getattr__``: a package's for each name that it has not, before it
+    looks for a module of that name; any other module's for ``__path__``, whatever is imported."""
+    path = machine.package.file_of(base)
+    if path is None:
+        return
+    names = [alias.name for alias in node.names] if path.endswith("/__init__.py") else ["__path__"]
+    asking = Frame(frame.module, frame.path, {}, frame, frame.standing, (*frame.trail, frame.place(node)))
+    asking.conditions = list(frame.conditions)
+    machine.postpone(lambda: machine.ask_on_demand(base, names, asking))
 
 
 def absolute(node: ast.ImportFrom, frame: Frame, machine: Machine) -> str:

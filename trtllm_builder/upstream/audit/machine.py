@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from trtllm_builder.upstream.audit.doubts import Doubts
 from trtllm_builder.upstream.audit.frame import Facts, Frame
@@ -58,6 +58,8 @@ class Machine:
         self.mentions = Mentions()
         """What the modules that have run name, and how."""
         self.doubts = Doubts()
+        self.overlooked: set[ast.AST] = set()
+        """Functions that were followed although nothing was seen to call them."""
         self.overlooking = False
         """Whether functions are followed that nothing was seen to call."""
         self.work = 0
@@ -125,11 +127,20 @@ class Machine:
     def _made_on_demand(self, found: Frame | None, name: str, frame: Frame) -> Value:
         """What a module's own ``__getattr__`` gives (PEP 562)."""
         results = [UNKNOWN]
-        for atom in found.names.get("__getattr__", ()) if found is not None else ():
+        made = found.names.get("__getattr__", frozenset()) if found is not None else frozenset()
+        for atom in self.resolved(made, frame):
             if isinstance(atom, Function):
                 given = {argument.arg: one(Const(name)) for argument in atom.node.args.args[:1]}
                 results.append(self.run(atom, given, frame, atom.node))
         return join(*results)
+
+    def ask_on_demand(self, module: str, names: Sequence[str], frame: Frame) -> None:
+        """The module's own ``__getattr__`` is asked for those of these names that it has not bound."""
+        found = self.modules.get(module)
+        if found is not None and "__getattr__" in found.names:
+            for name in names:
+                if name not in found.names:
+                    self._made_on_demand(found, name, frame)
 
     def resolved(self, value: Value, frame: Frame) -> Value:
         """The value with every name that was taken from another module looked up there."""
@@ -152,6 +163,10 @@ class Machine:
             return one(Module(inner))
         return self._made_on_demand(found, atom.name, frame)
 
+    def postpone(self, follow: Callable[[], object]) -> None:
+        """Follow this once the modules that are waiting have run."""
+        self._postponed.append(follow)
+
     # functions --------------------------------------------------------------------------------------------------------
 
     def run(self, function: Function, names: dict[str, Value], frame: Frame, node: ast.AST) -> Value:
@@ -168,7 +183,7 @@ class Machine:
                 return self._memory[key]
         trail = (*frame.trail, frame.place(node))
         if self.depth >= _DEEPEST_CALL:
-            self._postponed.append(lambda: self._follow(key, function, names, standing, trail))
+            self.postpone(lambda: self._follow(key, function, names, standing, trail))
             return UNKNOWN
         self._variants[variants] = self._variants.get(variants, 0) + 1
         return self._follow(key, function, names, standing, trail)

@@ -99,6 +99,11 @@ class EntryAudit:
     modules: int
     """Modules of the package that have run by then."""
 
+    @property
+    def open(self) -> bool:
+        """Whether it adds a way to MPI that no shipped patch set closes, or something not understood."""
+        return bool(self.unknown) or any(not touch.closed_by for touch in self.touches)
+
     def to_json(self) -> dict[str, object]:
         return {
             "entry": self.entry,
@@ -122,6 +127,19 @@ class MpiAudit:
         return next(one for one in self.entries if one.entry == name)
 
     @property
+    def end(self) -> str:
+        """The whole answer in one sentence, which begins with "closed" or "open"."""
+        touches = [touch for entry in self.entries for touch in entry.touches]
+        left = sum(touch.closed_by is None for touch in touches)
+        unknown = sum(len(entry.unknown) for entry in self.entries)
+        if self.open:
+            return f"open: places that reach MPI and that no set closes: {left}; unknown shapes: {unknown}"
+        if not touches:
+            return "closed: nothing here reaches MPI"
+        names = ", ".join(sorted({touch.closed_by for touch in touches if touch.closed_by}))
+        return f"closed, once {names} is applied; places that reach MPI until then: {len(touches)}"
+
+    @property
     def free(self) -> bool:
         """Whether no way from an entry that is there reaches MPI and nothing was left undecided."""
         return all(one.verdict in ("free of MPI", "absent") for one in self.entries)
@@ -129,7 +147,7 @@ class MpiAudit:
     @property
     def open(self) -> bool:
         """Whether a way to MPI, or something not understood, is left that no shipped patch set closes."""
-        return any(one.unknown or any(not touch.closed_by for touch in one.touches) for one in self.entries)
+        return any(one.open for one in self.entries)
 
     def to_json(self) -> dict[str, object]:
         return {

@@ -16,7 +16,6 @@ from trtllm_builder.upstream.audit.hooks import is_handed_on, is_wrapped
 from trtllm_builder.upstream.audit.imports import absolute, would_import_mpi
 from trtllm_builder.upstream.audit.machine import Machine
 from trtllm_builder.upstream.audit.model import Standing
-from trtllm_builder.upstream.audit.package import PACKAGE
 from trtllm_builder.upstream.audit.values import UNKNOWN, Function, FunctionNode
 
 # Called with the class itself, of which there need be no object, and which need not be named to be asked about.
@@ -31,7 +30,7 @@ def follow_overlooked(machine: Machine) -> bool:
         if machine.package.parsed(frame.path) is None:
             continue
         for function, statements in machine.package.survey(frame.path).importing.items():
-            if function in machine.followed or not _callable(machine, function, frame):
+            if not _is_overlooked(machine, function) or not _callable(machine, function, frame):
                 continue
             if any(_matters(machine, frame, one) for one in statements):
                 found = True
@@ -39,7 +38,14 @@ def follow_overlooked(machine: Machine) -> bool:
     return found
 
 
+def _is_overlooked(machine: Machine, node: FunctionNode) -> bool:
+    """A module's own ``__getattr__`` is, whatever names it was seen to be asked for: others may ask for others."""
+    asked = getattr(node, "name", "") == "__getattr__" and node not in machine.mentions.owners
+    return node not in (machine.overlooked if asked else machine.followed)
+
+
 def _follow(machine: Machine, frame: Frame, node: FunctionNode) -> None:
+    machine.overlooked.add(node)
     name = getattr(node, "name", "lambda")
     function = Function(name, node, frame)
     caller = Frame(frame.module, frame.path, {}, frame, Standing.POSSIBLE, (*frame.trail, frame.place(node)))
@@ -84,7 +90,4 @@ def _matters(machine: Machine, frame: Frame, node: ast.stmt | ast.Call) -> bool:
     elif isinstance(node, ast.ImportFrom):
         base = absolute(node, frame, machine)
         wanted = [base, *(f"{base}.{alias.name}" for alias in node.names)]
-    return any(
-        name.split(".")[0] == PACKAGE and name not in machine.modules and machine.package.file_of(name) is not None
-        for name in wanted
-    )
+    return any(name not in machine.modules and machine.package.file_of(name) is not None for name in wanted)

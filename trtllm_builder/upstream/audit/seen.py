@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from itertools import groupby
 
 from trtllm_builder.upstream.audit.frame import Frame
 from trtllm_builder.upstream.audit.model import Guarded, Place, Standing, Touch, Unknown
@@ -28,7 +29,8 @@ class Seen:
         known = self.touches.get((place, what))
         if known is None or known.standing > standing:
             condition = frame.conditions[-1] if frame.conditions else None
-            self.touches[(place, what)] = Touch(place, what, standing, frame.trail[-TRAIL:], condition)
+            trail = tuple(step for step, _same in groupby(frame.trail))
+            self.touches[(place, what)] = Touch(place, what, standing, trail[-TRAIL:], condition)
 
     def strange(self, place: Place, what: str) -> None:
         self.unknown.setdefault(place, Unknown(place, what))

@@ -27,7 +27,9 @@ from trtllm_builder.upstream.audit.values import (
 )
 
 _MOST_WORK = 3_000_000  # names copied at branches that nothing decides
-_CATCHES_IMPORT = ("ImportError", "ModuleNotFoundError", "Exception", "BaseException")
+_CATCHES_ALL = ("Exception", "BaseException")
+_CATCHES_IMPORT = ("ImportError", "ModuleNotFoundError", *_CATCHES_ALL)
+_CATCHES_LOADING = ("OSError", "EnvironmentError", "IOError", *_CATCHES_ALL)
 
 
 def execute(machine: Machine, body: list[ast.stmt], frame: Frame) -> bool:
@@ -96,12 +98,15 @@ def _merge(frame: Frame, states: list[dict[str, Value]]) -> None:
 
 def _try(machine: Machine, node: ast.Try, frame: Frame) -> bool:
     catches = any(_catches(handler.type) for handler in node.handlers)
+    catches_loading = any(_catches(handler.type, _CATCHES_LOADING) for handler in node.handlers)
     before = dict(frame.names)
     frame.tried += catches
+    frame.tried_loading += catches_loading
     try:
         through = execute(machine, node.body, frame)
     finally:
         frame.tried -= catches
+        frame.tried_loading -= catches_loading
     if through:
         if catches:
             frame.conditions.append("nothing was raised")
@@ -124,11 +129,11 @@ def _try(machine: Machine, node: ast.Try, frame: Frame) -> bool:
     return execute(machine, node.finalbody, frame) and bool(states)
 
 
-def _catches(kind: ast.expr | None) -> bool:
+def _catches(kind: ast.expr | None, names: tuple[str, ...] = _CATCHES_IMPORT) -> bool:
     if kind is None:
         return True
     kinds = kind.elts if isinstance(kind, ast.Tuple) else [kind]
-    return any(isinstance(one_kind, ast.Name) and one_kind.id in _CATCHES_IMPORT for one_kind in kinds)
+    return any(isinstance(one_kind, ast.Name) and one_kind.id in names for one_kind in kinds)
 
 
 def _each(machine: Machine, node: ast.expr, frame: Frame) -> Value:

@@ -86,7 +86,7 @@ def survey(tree: ast.Module) -> Survey:
             found.loops[node] = {one.id for one in stored if isinstance(one.ctx, ast.Store)}
         inside = node if isinstance(node, _FUNCTIONS) else holder
         below = counts
-        if _is_all(node):
+        if isinstance(node, (ast.Assign, ast.AugAssign)) and _is_all(node):
             below = False
             found.listed += _texts(node)
             found.computed |= any(isinstance(one, (ast.Call, ast.ListComp, ast.GeneratorExp)) for one in ast.walk(node))
@@ -98,7 +98,11 @@ def survey(tree: ast.Module) -> Survey:
                     continue
                 if child is called and isinstance(child, ast.Attribute):
                     child = child.value
-                if isinstance(child, ast.AST) and not isinstance(child, _LEAVES):
+                if isinstance(child, (ast.Name, ast.Constant)):
+                    # Most of all, and nothing stands in them.
+                    if counted:
+                        _mention(found, child)
+                elif isinstance(child, ast.AST) and not isinstance(child, _LEAVES):
                     waiting.append((child, inside, counted, depth + 1))
     return found
 

@@ -1,7 +1,7 @@
 """Small packages in shapes that were once answered wrongly: what the audit says, beside what Python does with them.
 
 ``### name`` begins a package, ``## file`` one of its files, ``__init__.py`` unless said otherwise. ``m.py`` imports
-mpi4py and ``free.py`` does not.
+mpi4py and ``free.py`` does not. A name that begins with ``LLM:`` or ``serve:`` is about that entry.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import pytest
 
 from trtllm_builder.process import run
 from trtllm_builder.upstream.audit.audit import audit
+from trtllm_builder.upstream.audit.model import ENTRIES, Entry
 from trtllm_builder.upstream.audit.package import Package
+from trtllm_builder.upstream.tree import Tree
 
 HERE = Path(__file__).parent
 ALWAYS = {
@@ -43,6 +45,15 @@ for name in sorted(os.listdir(sys.argv[1])):
         sys.path[:0] = [root, sys.argv[2]]
         try:
             import tensorrt_llm
+            if not os.path.exists(os.environ["MARK"]):
+                os.environ["MARK"] += "." + sys.argv[3][int(name)]
+            if sys.argv[3][int(name)] == "L":
+                tensorrt_llm.LLM("m")
+            elif sys.argv[3][int(name)] == "s":
+                from importlib.metadata import EntryPoint, entry_points
+                found = [one.value for one in entry_points(group="console_scripts") if one.name == "trtllm-serve"]
+                value = found[0] if found else "tensorrt_llm.commands.serve:main"
+                EntryPoint("trtllm-serve", value, "console_scripts").load()()
         finally:
             sys.stderr.flush()
     if not child:
@@ -69,37 +80,49 @@ def packages(file: str) -> dict[str, dict[str, str]]:
 TOUCH, DO_NOT = packages("shapes_that_touch.txt"), packages("shapes_that_do_not.txt")
 
 
-def verdict(files: dict[str, str]) -> str:
-    data = {f"tensorrt_llm/{name}": text.encode() for name, text in files.items()}
-    data.setdefault("tensorrt_llm/__init__.py", b"")
-    return audit(Package(data, data.get)).entry("import").verdict
+def entry_of(name: str) -> Entry:
+    return next((entry for entry in ENTRIES if name.startswith(f"{entry}: ")), "import")
+
+
+def write(files: dict[str, str], root: Path) -> Path:
+    for file, text in {"__init__.py": "", **files}.items():
+        path = root / os.path.normpath(f"tensorrt_llm/{file}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def verdicts(files: dict[str, str], root: Path, entry: Entry) -> list[str]:
+    """What is said of this entry, and before it of those on the way to it."""
+    found = audit(Package.of_tree(Tree(write(files, root))))
+    return [found.entry(one).verdict for one in ENTRIES[: ENTRIES.index(entry) + 1]]
 
 
 @pytest.mark.parametrize("name", TOUCH)
-def test_what_touches_is_never_free(name: str) -> None:
-    assert verdict(TOUCH[name]) != "free of MPI"
+def test_what_touches_is_never_free(name: str, tmp_path: Path) -> None:
+    *before, last = verdicts(TOUCH[name], tmp_path, entry_of(name))
+    assert last not in ("free of MPI", "absent")
+    assert set(before) <= {"free of MPI", "absent"}
 
 
 @pytest.mark.parametrize("name", DO_NOT)
-def test_what_does_not_is_free(name: str) -> None:
-    assert verdict(DO_NOT[name]) == "free of MPI"
+def test_what_does_not_is_free(name: str, tmp_path: Path) -> None:
+    assert verdicts(DO_NOT[name], tmp_path, entry_of(name))[-1] == "free of MPI"
 
 
 def test_python_agrees(tmp_path: Path) -> None:
     numbered = list(enumerate([*TOUCH.items(), *DO_NOT.items()]))
     for number, (_name, files) in numbered:
-        for file, text in files.items():
-            path = tmp_path / "packages" / f"{number:03}" / "tensorrt_llm" / file
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        (tmp_path / "packages" / f"{number:03}" / "tensorrt_llm" / "__init__.py").touch()
+        write(files, tmp_path / "packages" / f"{number:03}")
     (tmp_path / "mpi4py").mkdir()
     (tmp_path / "mpi4py" / "__init__.py").write_text(STAND_IN)
     env = {"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"}
-    argv = [sys.executable, "-c", RUNNER, str(tmp_path / "packages"), str(tmp_path)]
+    letters = "".join(entry_of(name)[0] for _number, (name, _files) in numbered)
+    argv = [sys.executable, "-c", RUNNER, str(tmp_path / "packages"), str(tmp_path), letters]
     ran = run(argv, env=env, timeout=60)
     assert ran.ok and not ran.stdout, ran.stdout + ran.stderr
-    touched = {
-        name for number, (name, _files) in numbered if (tmp_path / "packages" / f"{number:03}" / "mark").exists()
-    }
-    assert touched == set(TOUCH)
+    touched = {}
+    for number, (name, _files) in numbered:
+        for mark in (tmp_path / "packages" / f"{number:03}").glob("mark*"):
+            touched[name] = mark.suffix[1:] or "i"
+    assert touched == {name: entry_of(name)[0] for name in TOUCH}
