@@ -5,7 +5,8 @@
  * Everything else is found beside the program itself: ``broker``, a socket of whole messages, and files to lock when
  * nobody answers there: ``slot.0``, ``slot.1`` and so on, one for each that may then run. Without these nothing is
  * asked at all. The connection, or the lock, is the token: the compiler and its children inherit it, so it is given
- * back when the last of them is gone, however they ended. One byte comes from the broker: ``g`` go, ``w`` wait on,
+ * back when the last of them is gone, however they ended. Who has a connection takes a lock too if one is free, else
+ * shares that of ``beyond``: when the broker dies, those that run are still counted. One byte comes from the broker: ``g`` go, ``w`` wait on,
  * ``k`` keep that result, ``r`` run once more after the next ``g``. One line goes to it when the compiler ends: exit
  * status or minus the signal, most memory of one process in KiB, and whether it looks killed. What a compiler writes
  * to stderr is held back, so that nobody sees, or stores, an attempt that is made again. client.py does the same where
@@ -75,16 +76,31 @@ static int open_slot(int directory, int number) {
   return openat(directory, name, O_RDONLY);
 }
 
-/* Without a broker as many run as there are slots; the file ``lost`` tells the build that it has come to that. */
+/* Whether there was a slot to be had. */
+static int take_free_slot(int directory) {
+  for (int slot, number = 0; (slot = open_slot(directory, number)) >= 0; number++) {
+    /* Some network file systems know no locks: waiting for one there would be for ever. */
+    if (flock(slot, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return 1;
+    close(slot);
+  }
+  return 0;
+}
+
+/* Whom the broker lets in counts for those who find none later: in a slot, or else as one beyond them. */
+static void count_in(int directory) {
+  if (!take_free_slot(directory)) flock(openat(directory, "beyond", O_RDONLY), LOCK_SH);
+}
+
+/* Without a broker as many run as there are slots, when nobody runs beyond them any more; the file ``lost`` tells the
+ * build that it has come to that. */
 static void take_slot(int directory) {
   struct timespec pause = {.tv_nsec = 100 * 1000 * 1000};
   close(openat(directory, "lost", O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
   for (;; nanosleep(&pause, NULL)) {
-    for (int slot, number = 0; (slot = open_slot(directory, number)) >= 0; number++) {
-      /* Some network file systems know no locks: waiting for one there would be for ever. */
-      if (flock(slot, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
-      close(slot);
-    }
+    int beyond = openat(directory, "beyond", O_RDONLY | O_CLOEXEC);
+    int taken = (flock(beyond, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) && take_free_slot(directory);
+    close(beyond);
+    if (taken) return;
   }
 }
 
@@ -149,6 +165,8 @@ int main(int argc, char **argv) {
     if (broker >= 0) close(broker);
     broker = -1;
     take_slot(directory);
+  } else {
+    count_in(directory);
   }
   for (unsigned i = 0; i < sizeof numbers / sizeof *numbers; i++)
     if (signal(numbers[i], pass_on) == SIG_IGN) signal(numbers[i], SIG_IGN);

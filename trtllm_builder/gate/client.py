@@ -67,29 +67,66 @@ def listen_to(broker: _socket.socket) -> bytes:
     return word
 
 
+def take_free_slot(directory: str) -> bool:
+    """Whether there was one to be had."""
+    number = 0
+    while True:
+        try:
+            slot = os.open(f"{directory}/slot.{number}", os.O_RDONLY)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(slot, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(slot)
+            number += 1
+            continue
+        except OSError:
+            # Some network file systems know no locks: waiting for one there would be for ever.
+            pass
+        os.set_inheritable(slot, True)
+        return True
+
+
+def count_in(directory: str) -> None:
+    """Whom the broker lets in counts for those who find none later: in a slot, or else as one beyond them."""
+    if take_free_slot(directory):
+        return
+    try:
+        beyond = os.open(f"{directory}/beyond", os.O_RDONLY)
+        os.set_inheritable(beyond, True)
+        fcntl.flock(beyond, fcntl.LOCK_SH)
+    except OSError:
+        pass
+
+
+def is_any_beyond(beyond: int) -> bool:
+    """Nobody can become one while ``beyond`` stays open, when it says no."""
+    try:
+        fcntl.flock(beyond, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
 def take_slot(directory: str) -> None:
-    """Without a broker as many run as there are slots; the file ``lost`` tells the build that it has come to that."""
+    """Without a broker as many run as there are slots, when nobody runs beyond them any more; the file ``lost`` tells
+    the build that it has come to that."""
     try:  # noqa: SIM105
         os.close(os.open(f"{directory}/lost", os.O_WRONLY | os.O_CREAT, 0o644))
     except OSError:
         pass
     while True:
-        number = 0
-        while True:
-            try:
-                slot = os.open(f"{directory}/slot.{number}", os.O_RDONLY)
-            except OSError:
-                break
-            try:
-                fcntl.flock(slot, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(slot)
-                number += 1
-                continue
-            except OSError:
-                # Some network file systems know no locks: waiting for one there would be for ever.
-                return
-            os.set_inheritable(slot, True)
+        try:
+            beyond = os.open(f"{directory}/beyond", os.O_RDONLY)
+        except OSError:
+            beyond = -1
+        taken = (beyond < 0 or not is_any_beyond(beyond)) and take_free_slot(directory)
+        if beyond >= 0:
+            os.close(beyond)
+        if taken:
             return
         time.sleep(0.1)
 
@@ -133,6 +170,8 @@ def main(argv: list[str]) -> int:
         broker = None
     if broker is None:
         take_slot(directory)
+    else:
+        count_in(directory)
     for number in (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT):
         if _signal.getsignal(number) != _signal.SIG_IGN:
             _signal.signal(number, pass_on)

@@ -25,7 +25,7 @@ _APART = 1.05
 """And each so many times slower or faster than the others."""
 _SEEN = 0.88
 """The peak is over when so much of it has been seen: looks are half a second apart."""
-_STRETCHES = 24
+_STRETCHES = 16
 _DELAYS = 8
 _SHORTEST = 0.1  # seconds: shorter compiles are taken to last so long
 
@@ -68,9 +68,11 @@ class Forecast:
         edges = [max(1.0, seconds) * (index / count) ** 1.2 for index in range(count + 1)]
         paces = (1.0,) if timeless else _MACHINE_PACES
         self._edges = edges[:-1]
-        self._stretches = [(begin, end, pace) for pace in paces for begin, end in pairwise(edges)]
-        self._mean = [0.0] * len(self._stretches)
-        self._variance = [0.0] * len(self._stretches)
+        self._windows = [
+            (begin / pace / _APART, end / pace * _APART) for pace in paces for begin, end in pairwise(edges)
+        ]
+        self._mean = [0.0] * len(self._windows)
+        self._variance = [0.0] * len(self._windows)
         self._off = 0.0
         self._timeless = timeless
         self._deviations = deviations
@@ -85,7 +87,7 @@ class Forecast:
         soon = (weight.seconds or 0.0) / 20
         for index, (mean, square) in enumerate(self._shares(weight, age, most)):
             self._variance[index] += (square - mean * mean) * peak * peak + square * variance
-            self._mean[index] += max(mean * peak, held) if self._stretches[index][0] <= soon else mean * peak
+            self._mean[index] += max(mean * peak, held) if self._windows[index][0] <= soon else mean * peak
 
     def _peak(self, weight: Weight, age: float, held: int) -> float:
         """Does it hold more than any of its futures has by now? Then its peak will be higher, too."""
@@ -102,7 +104,7 @@ class Forecast:
     def _shares(self, weight: Weight, age: float, most: int) -> list[tuple[float, float]]:
         """Mean and mean square of the share of the peak that is held at most in each stretch."""
         if self._timeless or not weight.seconds:
-            return [(1.0, 1.0)] * len(self._stretches)
+            return [(1.0, 1.0)] * len(self._windows)
         seconds, paces = max(_SHORTEST, weight.seconds), weight.paces
         if not weight.kind:
             # Where it is on its course is told by its peak better than by the clock.
@@ -113,17 +115,16 @@ class Forecast:
         else:
             paces = tuple(pace for pace in paces if pace * seconds > age)
             if not paces:
-                return [(1.0, 1.0)] * len(self._stretches)
+                return [(1.0, 1.0)] * len(self._windows)
         table = _highest(weight.course)
+        scales = [10 / (seconds * pace) for pace in paces]
         found = []
-        for begin, end, machine in self._stretches:
+        for first, last in self._windows:
             total = squares = 0.0
-            for pace in paces:
-                scale = 10 / (seconds * pace)
-                first = int((age + begin / machine / _APART) * scale)
-                last = (age + end / machine * _APART) * scale
-                if first < 10 and last > 0:
-                    share = table[max(0, first)][min(9, int(last))]
+            for scale in scales:
+                begin, end = int((age + first) * scale), (age + last) * scale
+                if begin < 10 and end > 0:
+                    share = table[max(0, begin)][min(9, int(end))]
                     total += share
                     squares += share * share
             found.append((total / len(paces), squares / len(paces)))

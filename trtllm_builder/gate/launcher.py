@@ -14,7 +14,7 @@ from pathlib import Path
 from trtllm_builder.process import run
 
 _HERE = Path(__file__).resolve().parent
-_SLOT = "slot."
+_SLOT, _BEYOND = "slot.", "beyond"
 CLIENT, BROKER, LOST = "client", "broker", "lost"
 """In the gate's directory: what stands before compilers, the broker's socket, and the sign that it was not found."""
 
@@ -69,6 +69,7 @@ def set_slots(directory: Path, count: int) -> None:
     """How many compilers may run at once when nobody answers; 0 switches the gate off. Raises OSError."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / LOST).unlink(missing_ok=True)
+    (directory / _BEYOND).touch()
     for number in range(count):
         (directory / f"{_SLOT}{number}").touch()
     # From the end, since the client stops looking at the first that is not there.

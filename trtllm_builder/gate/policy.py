@@ -104,13 +104,15 @@ def admit(
     Those whose turn it is come first, in the order in which they came, and nobody passes them; then the heaviest, so
     that the light ones fill the gaps and no giant is left for the end.
     """
-    tried = {one.weight.kind for one in running}
-    line = sorted(waiting, key=lambda one: _rank(policy, one, now, tried))
+    scouts = _scouts(waiting, running)
+    line = sorted(waiting, key=lambda one: _rank(policy, one, now, scouts))
     room, forecast = _outlook(policy, waiting, running, budget, now)
     promised = sum(max(one.weight.bytes, one.held) for one in running)
     whole = 1.1 * (room + budget.reserve)
     least = min(2, int(whole / policy.divisor))
     newest = max((one.since for one in running), default=now)
+    heaviest = max((one.weight.bytes * (1 + 2 * one.weight.spread) for one in (*waiting, *running)), default=0.0)
+    plentiful = policy.slots is not None and policy.slots * heaviest <= room
     started: list[Waiting] = []
     rest: list[Waiting] = []
     alone, drained = any(one.alone for one in running), False
@@ -128,6 +130,8 @@ def admit(
             why = "turn"
         elif budget.free < budget.reserve / 2:
             why = "low memory"
+        elif plentiful:
+            pass
         elif budget.pressed_since is not None and (
             started or now - max(budget.pressed_since, newest) < policy.patience
         ):
@@ -136,7 +140,7 @@ def admit(
             one.weight.kind and count < least and promised + one.weight.bytes <= whole
         ):
             why = "memory"
-            if not planned and (delay := forecast.delay(one.weight, room)) is not None:
+            if not one.weight.kind and not planned and (delay := forecast.delay(one.weight, room)) is not None:
                 # Whoever comes behind must leave it the room that it will find.
                 forecast.add(one.weight, age=-delay)
                 planned = True
@@ -153,12 +157,22 @@ def admit(
     )
 
 
-def _rank(policy: Policy, one: Waiting, now: float, tried: set[str]) -> tuple[int, int, int]:
+def _scouts(waiting: Sequence[Waiting], running: Sequence[Running]) -> frozenset[int]:
+    """One of each kind of which nothing has been measured yet and none runs."""
+    tried = {one.weight.kind for one in running}
+    first: dict[str, int] = {}
+    for one in waiting:
+        if not one.weight.measured and one.weight.kind not in tried:
+            first[one.weight.kind] = min(one.number, first.get(one.weight.kind, one.number))
+    return frozenset(first.values())
+
+
+def _rank(policy: Policy, one: Waiting, now: float, scouts: frozenset[int]) -> tuple[int, int, int]:
     if one.alone:
         return (0, 0, one.number)
     if _due(policy, one, now):
         return (1, 0, one.number)
-    if not one.weight.measured and one.weight.kind not in tried:
+    if one.number in scouts:
         return (2, one.weight.bytes, one.number)
     return (3, -one.weight.bytes, one.number)
 

@@ -18,7 +18,7 @@ from gate_simulator import File, Machine, Outcome, build, lower_bound, mixed, st
 _FIGURES = Path(__file__).with_name("figures") / "gate.json"
 _TRIPLES = json.loads((Path(__file__).with_name("figures") / "triples.json").read_text())
 _RECORDED = Path(__file__).parents[2] / "data" / "gate" / "cutlass.json"
-_FILES = 160
+_FILES = 100
 _ORDERS = 4
 """A static count is safe when it kills nothing in so many builds of each order: nobody can try it out beforehand."""
 _TIGHT = (
@@ -40,7 +40,7 @@ def _files() -> tuple[list[File], ...]:
 
 @cache
 def _gate(machine: Machine, learned: bool) -> list[Outcome]:
-    return [build(files, machine, seed, learned=learned, tick=2.0) for seed, files in enumerate(_files())]
+    return [build(files, machine, seed, learned=learned, tick=3.0) for seed, files in enumerate(_files())]
 
 
 def _seconds(outcomes: list[Outcome]) -> float:
