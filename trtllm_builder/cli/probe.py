@@ -31,9 +31,11 @@ def probe(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
 ) -> None:
-    """Show what a checkout offers: flags, options, targets, traps. Nothing of it is run."""
+    """Show what a checkout offers: flags, options, targets, traps. Nothing of it is run. Exit 4 when it cannot be built
+    single-device, or when that is not known."""
     import json
 
+    from trtllm_builder.errors import SourceError
     from trtllm_builder.text import clean
     from trtllm_builder.upstream.probe import probe as read
 
@@ -44,14 +46,16 @@ def probe(
     refusal = found.refusal()
     if as_json:
         typer.echo(json.dumps({"schema": 1, **found.to_json()}, indent=2))
-        if refusal is not None:
-            raise typer.Exit(refusal.exit_code)
+        if refusal is not None or found.undecided() is not None:
+            raise typer.Exit(SourceError.exit_code)
         return
     for line in _lines(found):
         # A file name may hold bytes that are not UTF-8.
         typer.echo(clean(line).encode("utf-8", "replace").decode())
     if refusal is not None:
         raise refusal
+    if found.undecided() is not None:
+        raise typer.Exit(SourceError.exit_code)
 
 
 def _drift(found: Probe, against: str, as_json: bool) -> None:
@@ -156,15 +160,12 @@ def _lines(found: Probe) -> Iterator[str]:
     for note in found.notes:
         yield f"note: {note}"
     yield ""
-    unread = [note for note in found.notes if "not looked into" in note]
-    if found.refusal() is None and unread:
-        yield f"verdict: not known: {len(unread)} of the files that decide could not be read (see the notes)"
-    elif found.refusal() is None and not found.flags:
-        yield "verdict: not known: scripts/build_wheel.py registers no flag that is understood"
-    elif found.refusal() is None:
-        yield "verdict: nothing speaks against a single-device build"
-    else:
+    if found.refusal() is not None:
         yield "verdict: cannot be built single-device"
+    elif (undecided := found.undecided()) is not None:
+        yield f"verdict: not known: {undecided}"
+    else:
+        yield "verdict: nothing speaks against a single-device build"
 
 
 def _component(component: Component) -> str:

@@ -7,10 +7,11 @@ is a single C++ file is cheaper built than patched away; so is what is only copi
 
 from __future__ import annotations
 
-from trtllm_builder.errors import ProfileError
+from trtllm_builder.errors import ProfileError, SourceError, Where
 from trtllm_builder.plan.model import Setting
 from trtllm_builder.plan.origins import where
 from trtllm_builder.profile.model import Profile
+from trtllm_builder.upstream.components import cmake_file
 from trtllm_builder.upstream.model import Component, Probe
 
 AUTO = "auto"
@@ -20,15 +21,22 @@ _OFF = frozenset({"OFF", "0", "FALSE", "NO"})
 def decide(profile: Profile, probe: Probe, asked: Setting) -> tuple[Setting, bool]:
     """What ``auto`` comes to: the definition with its reason, and whether the component stays as upstream has it.
 
-    Raises ProfileError, at the profile's line, where the option is none of a component that the checkout describes.
+    Raises ProfileError, at the profile's line, where the option is no component's, and SourceError where the file that
+    describes the component is missing or cannot be read.
     """
     component = probe.component(asked.name)
+    if component is None and (path := cmake_file(asked.name)) is not None:
+        raise SourceError(
+            f"{asked.name}: auto is decided by {path}, and this upstream ({probe.version}) has none that can be read",
+            where=Where(f"{probe.root}/{path}"),
+            remedy=f"take a checkout that has it, or decide yourself: --set build.cmake.{asked.name}=OFF (or ON)",
+        )
     if component is None:
         known = ", ".join(one.option for one in probe.components)
         raise ProfileError(
             f"{asked.name}: auto is for components whose CMake code says for which GPUs they are",
             where=where(profile, f"build.cmake.{asked.name}"),
-            remedy=f"write ON or OFF; this upstream ({probe.version}) has {known or 'no such component'}",
+            remedy=f"write ON or OFF; auto is for {known or 'none of this upstream'} ({probe.version})",
         )
     architectures = profile.cuda.architectures
     wanted = component.wanted(architectures)

@@ -159,7 +159,8 @@ def _system(row: Row, machine: Situation) -> list[Objection]:
         against.append(
             Objection(
                 f"needs Python {known}, this machine has {', '.join(machine.pythons)}",
-                f"install Python {known} ({python_remedy(row.python[0])})",
+                f"install Python {known} ({python_remedy(row.python[0])}); another is nobody's report, and "
+                "--set python=... takes it all the same",
             )
         )
     return against

@@ -55,11 +55,12 @@ def find(name: str, dirs: Sequence[Path], *, where: Where | None = None, besides
     if besides is not None:
         files = [path for path in files if not path.samefile(besides)]
     if not files:
+        kind = "mirror set" if name.startswith(f"{MIRRORS}/") else "profile"
         near = nearest(name, [known for known, _ in every(dirs, name.count("/"))])
         raise ProfileError(
-            f"no profile named {shown(name)}" + (f"; did you mean `{near}`?" if near else ""),
+            f"no {kind} named {shown(name)}" + (f"; did you mean `{near}`?" if near else ""),
             where=where,
-            remedy=f"looked in {', '.join(str(directory) for directory in dirs)}",
+            remedy=f"there is no file {name}.yaml in {', '.join(str(directory) for directory in dirs)}",
         )
     hidden = tuple(path for path in files[1:] if not path.samefile(files[0]))
     return Found(files[0], hidden)

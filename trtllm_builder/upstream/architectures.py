@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
 from trtllm_builder.errors import ProfileError
 from trtllm_builder.upstream.model import Probe
@@ -34,6 +34,8 @@ _PREBUILT = {
 }
 _PREBUILT |= {"sm_120f", "sm_121a"}
 _FAMILY_TOOLKIT = Version("12.9")
+# Before it the list is not there, and architectures reach CMake as they are given.
+_FIRST_WITH_SUFFIXES = Version("0.20.dev0")
 _FIRST_ACCELERATED = 90
 _FIRST_FAMILY = 100
 
@@ -57,10 +59,18 @@ class ExpectedTargets:
 def cmake_architectures(architectures: Sequence[int], probe: Probe) -> str:
     """The value of ``--cuda_architectures``: plain numbers where upstream adds the suffixes, else ``89-real;90-real``.
 
-    Plain numbers would make PTX in the old generation; suffixes are forbidden by the newest one.
+    Plain numbers would make PTX in the old generation; suffixes are forbidden by the newest one. Where the list of
+    bases was not found, the version decides.
     """
-    suffix = "" if probe.architecture_bases else "-real"
+    suffix = "" if probe.architecture_bases or _adds_suffixes(probe.version) else "-real"
     return ";".join(f"{number}{suffix}" for number in dict.fromkeys(architectures))
+
+
+def _adds_suffixes(version: str) -> bool:
+    try:
+        return Version(version) >= _FIRST_WITH_SUFFIXES
+    except InvalidVersion:
+        return False
 
 
 def expected_targets(architectures: Sequence[int], cuda: Version, probe: Probe) -> ExpectedTargets:
@@ -70,6 +80,18 @@ def expected_targets(architectures: Sequence[int], cuda: Version, probe: Probe) 
     """
     if not probe.architecture_bases:
         names = [f"sm_{number}" for number in dict.fromkeys(architectures)]
+        if _adds_suffixes(probe.version):
+            # Which suffix it adds, and what base it takes, stands where it was not found.
+            groups = tuple(
+                frozenset({f"sm_{number}", _name(number, False), _name(number, True)})
+                for number in dict.fromkeys(architectures)
+            )
+            return ExpectedTargets(
+                required=groups,
+                allowed=frozenset({_PLACEHOLDER}).union(*groups, _PREBUILT if probe.prebuilt_kernels else ()),
+                reason=f"the list of bases that {probe.version} should have was not found; each GPU's own code is "
+                "expected",
+            )
         return ExpectedTargets(
             required=tuple(frozenset({name}) for name in names),
             allowed=frozenset(names),

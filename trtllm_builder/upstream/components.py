@@ -27,13 +27,19 @@ def option_of(name: str) -> str:
     return f"BUILD_{name.upper()}"
 
 
+def cmake_file(option: str) -> str | None:
+    """Where a component's CMake code stands; None for what is no component's option."""
+    name = next((name for name in NAMES if option_of(name) == option), None)
+    return f"cpp/tensorrt_llm/{name}/CMakeLists.txt" if name else None
+
+
 def read_components(tree: Tree, script: ast.Module) -> tuple[Component, ...]:
     """Those whose directory is there, and what ``script`` (scripts/build_wheel.py) chooses by itself; one whose CMake
     code has another shape counts as compiled for every GPU."""
     chosen = _chosen_by(script)
     found = [one for one in (chosen, _staged_by(script)) if one is not None]
     for name in NAMES:
-        path = f"cpp/tensorrt_llm/{name}/CMakeLists.txt"
+        path = cmake_file(option_of(name)) or ""
         text = tree.text(path)
         if text is None or (chosen and name == chosen.name):
             continue

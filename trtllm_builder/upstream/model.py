@@ -180,12 +180,20 @@ class Probe:
         named = pointers or list(self.prebuilt_mpi)
         shown = ", ".join(named[:_NAMED])
         more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
-        kind = "Git LFS pointers here" if pointers else "present here"
+        place = "in it" if self.assumed else "here"
+        kind = f"Git LFS pointers {place}" if pointers else f"present {place}"
         return SourceError(
             f"TensorRT-LLM {self.version} cannot be built single-device on x86_64: its batch manager and executor are "
             f"prebuilt MPI-linked archives ({kind}: {shown}{more})",
             remedy="choose release 0.19 or newer, where these sources are open",
         )
+
+    def undecided(self) -> str | None:
+        """Why nothing can be said of this tree; None when all that decides was read."""
+        unread = [note for note in self.notes if "not looked into" in note]
+        if unread:
+            return f"{len(unread)} of the files that decide could not be read (see the notes)"
+        return None if self.flags else "scripts/build_wheel.py registers no flag that is understood"
 
     def to_json(self) -> dict[str, object]:
         refusal = self.refusal()
@@ -210,4 +218,5 @@ class Probe:
             "traps": [trap.to_json() for trap in self.traps],
             "notes": list(self.notes),
             "refusal": refusal.what if refusal else None,
+            "undecided": self.undecided(),
         }

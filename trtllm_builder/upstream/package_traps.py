@@ -30,7 +30,7 @@ def find_package_traps(tree: Tree) -> tuple[Trap, ...]:
 
 def _modules(tree: Tree) -> Iterator[Trap]:
     """What can be seen in each module. Every file is read once, and parsed once at most."""
-    known = [path for path, _ in tree.files("tensorrt_llm") if path.endswith(".py")]
+    known = [path for path, _ in tree.files("tensorrt_llm", odd=".py") if path.endswith(".py")]
     seen = set()
     for path, data, module in reached(tree, frozenset(known)):
         seen.add(path)

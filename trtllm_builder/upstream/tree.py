@@ -58,8 +58,11 @@ class Tree:
         data = self.read(relative)
         return None if data is None else data.decode("utf-8", "replace")
 
-    def files(self, under: str = "", skip: frozenset[str] = frozenset({".git"})) -> Iterator[tuple[str, int]]:
-        """(relative path, size) of every plain file below; links are not followed, ``skip`` are directory names."""
+    def files(
+        self, under: str = "", skip: frozenset[str] = frozenset({".git"}), odd: str | None = None
+    ) -> Iterator[tuple[str, int]]:
+        """(relative path, size) of every plain file below; links are not followed, ``skip`` are directory names. What
+        ends with ``odd`` and is neither a file nor a link to one gets a note."""
         waiting = [under]
         while waiting:
             directory = waiting.pop()
@@ -79,6 +82,8 @@ class Tree:
                             below.append(relative)
                     elif entry.is_file(follow_symlinks=False):
                         yield relative, entry.stat(follow_symlinks=False).st_size
+                    elif odd and entry.name.endswith(odd) and not Path(entry.path).is_file():
+                        self.note(f"{_brief(relative)} is not a plain file; it was not looked into")
                 except OSError as error:
                     self.note(f"{_brief(relative)} could not be read: {error.strerror}")
             waiting.extend(reversed(below))

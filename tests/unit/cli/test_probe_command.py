@@ -92,7 +92,8 @@ def test_file_names_that_are_not_utf8_are_shown(checkout: Path) -> None:
 
 def test_a_script_without_flags_gets_no_verdict(checkout: Path) -> None:
     (checkout / "scripts/build_wheel.py").write_text("")
-    assert "verdict: not known: scripts/build_wheel.py registers no flag" in run(checkout).stdout
+    done = run(checkout)
+    assert "verdict: not known: scripts/build_wheel.py registers no flag" in done.stdout and done.returncode == 4
 
 
 def test_no_checkout_is_one_sentence(tmp_path: Path) -> None:
@@ -148,3 +149,19 @@ def test_what_the_releases_of_a_row_differ_in_is_said_and_not_counted(
     # One explanation for all flags.
     assert sum("the command line is made of flags" in line for line in lines) == 1
     assert json.loads(drift(checkout, "--against", "0.20", "--json").stdout)["varied"] == []
+
+
+def test_files_that_decide_and_are_none_give_no_verdict(checkout: Path) -> None:
+    """A pipe, a link in a circle, and what is not Python; in both views, and not as a good verdict."""
+    package = checkout / "tensorrt_llm"
+    (package / "__init__.py").write_text("import this is not Python")
+    os.mkfifo(package / "pipe.py")
+    (package / "loop.py").symlink_to("loop.py")
+    (package / "fine.py").symlink_to("version.py")
+    done = run(checkout)
+    assert done.returncode == 4 and "verdict: not known: 3 of the files that decide" in done.stdout
+    assert "pipe.py is not a plain file" in done.stdout and "loop.py is not a plain file" in done.stdout
+    told = run(checkout, "--json")
+    document = json.loads(told.stdout)
+    jsonschema.validate(document, SCHEMA)
+    assert told.returncode == 4 and document["undecided"].startswith("3 of the files") and document["refusal"] is None

@@ -122,3 +122,13 @@ def test_sigterm_while_applying_puts_every_file_back(
     with pytest.raises(Interrupted):
         run("apply", tree, *options)
     assert [(path.name, path.read_text()) for path in tree.iterdir()] == [("a.txt", "old\n")]
+
+
+def test_operations_that_are_not_needed_for_one_reason_share_a_line(make_tree: Any, make_set: Any) -> None:
+    more = OPERATION.replace("one", "two") + OPERATION.replace("one", "three").replace("fact: X", "fact: Y")
+    sets = make_set(OPERATION + more).path.parent
+    lines = run("check", make_tree({"a.txt": "old\n"}), "--patch-dir", sets, "--patch", "mine").splitlines()
+    assert lines[1:3] == [
+        "    one, two: not needed (X is not known to be OFF)",
+        "    three: not needed (Y is not known to be OFF)",
+    ]

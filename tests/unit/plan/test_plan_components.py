@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from trtllm_builder.errors import ProfileError
+from trtllm_builder.errors import ProfileError, SourceError
 from trtllm_builder.plan.command import cmake_options
 from trtllm_builder.plan.components import cheaper_on
 from trtllm_builder.plan.model import Setting
@@ -110,3 +111,12 @@ def test_off_where_it_would_be_compiled_is_no_waste(profile) -> None:  # type: i
 def test_auto_for_what_is_no_component_points_at_the_profile(profile) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ProfileError, match=r"mine\.yaml:6:\d+: BUILD_TESTS: auto is for components"):
         cmake_options(profile("89", "BUILD_TESTS: auto"), probe())
+
+
+@pytest.mark.parametrize("name", ["DEEP_EP", "FLASH_MLA"])
+def test_auto_for_a_component_that_cannot_be_read_is_the_sources_fault(profile, name: str) -> None:  # type: ignore[no-untyped-def]
+    bare = replace(probe(), components=(), options=(CMakeOption(f"BUILD_{name}", "ON", "cpp/CMakeLists.txt", 1),))
+    text = f"BUILD_{name}: {{value: auto, if_declared: true}}"
+    with pytest.raises(SourceError, match=f"cpp/tensorrt_llm/{name.lower()}/CMakeLists.txt") as caught:
+        cmake_options(profile("89", text), bare)
+    assert caught.value.exit_code == 4 and f"--set build.cmake.BUILD_{name}=OFF" in caught.value.remedy

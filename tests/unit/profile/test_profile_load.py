@@ -224,7 +224,10 @@ def test_mirror_sets_come_in_the_order_given(tmp_path: Path) -> None:
     assert loaded.mirrors[1].git[0].replacement == "https://m.example/gh/"
     assert "not pinned" in loaded.notes[0]
     assert load(dirs, "p", "source.mirrors=a").profile.source.mirrors == ("a",)
-    assert fault(dirs, "p", "source.mirrors=[a, c]").startswith("--set source.mirrors=[a, c]:1:20: no profile named")
+    assert fault(dirs, "p", "source.mirrors=[a, c]").startswith("--set source.mirrors=[a, c]:1:20: no mirror set named")
+    with pytest.raises(ProfileError) as caught:
+        load(dirs, "p", "source.mirrors=[c]")
+    assert caught.value.remedy.startswith("there is no file mirrors/c.yaml in ")
 
 
 @pytest.mark.parametrize(

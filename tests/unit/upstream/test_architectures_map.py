@@ -9,6 +9,7 @@ from packaging.version import Version
 
 from trtllm_builder.errors import ProfileError
 from trtllm_builder.upstream.architectures import cmake_architectures, expected_targets
+from trtllm_builder.upstream.catalogue import rows
 from trtllm_builder.upstream.model import Probe
 
 FAMILY = Probe("", "1.2.0", architecture_bases=(80, 86, 90, 100, 120), architecture_exact=(87, 101))
@@ -84,3 +85,19 @@ def test_what_is_required_is_allowed_and_runs_on_the_gpu(wanted: list[int]) -> N
     for number in wanted:
         assert any(int(name[3:].rstrip("af")) // 10 == number // 10 for group in found.required for name in group)
     assert found.to_json()["allowed"] == sorted(found.allowed)
+
+
+@pytest.mark.parametrize(
+    ("version", "told", "required"),
+    [("0.19.0", "90-real", {"sm_90"}), ("0.20.0rc3", "90", {"sm_90", "sm_90a"}), ("unknown", "90-real", {"sm_90"})],
+)
+def test_where_the_list_was_not_found_the_version_decides(version: str, told: str, required: set[str]) -> None:
+    found = Probe("", version)
+    assert cmake_architectures([90], found) == told
+    expected = expected_targets([90], Version("12.9"), found)
+    assert expected.required == (frozenset(required),) and required <= expected.allowed
+
+
+def test_new_gpus_of_the_oldest_family_are_reported() -> None:
+    """B200 and RTX 50 came with 0.17."""
+    assert {100, 120} <= set(rows()[0].architectures) and rows()[0].sureness["architectures"].level == "reported"

@@ -134,3 +134,10 @@ def test_a_row_expects_what_its_generation_has(tree: Callable[..., Path], family
         read = found.component(component.option)
         assert read is not None
         assert (read.minimum, read.only, read.one_file) == (component.minimum, component.only, component.one_file)
+
+
+def test_without_a_checkout_nothing_is_said_to_be_here() -> None:
+    row = row_for("v0.16.0")
+    assert row is not None
+    refusal = row.assumed_probe().refusal()
+    assert refusal is not None and "here" not in refusal.what and "in it" in refusal.what
