@@ -27,8 +27,9 @@ def audit(*words: str | Path) -> str:
 
 def wheel_of(tree: Path, path: Path) -> Path:
     with zipfile.ZipFile(path, "w") as archive:
-        for file in sorted(tree.glob("tensorrt_llm/**/*.py")):
-            archive.write(file, file.relative_to(tree).as_posix())
+        for file in sorted((*tree.glob("*/**/*.py"), *tree.glob("*.dist-info/entry_points.txt"))):
+            if file.relative_to(tree).parts[0] not in ("scripts", "cpp"):
+                archive.write(file, file.relative_to(tree).as_posix())
         archive.writestr("tensorrt_llm-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: tensorrt-llm\nVersion: 1\n")
         archive.writestr("tensorrt_llm-1.dist-info/WHEEL", "Wheel-Version: 1.0\n")
         archive.writestr("tensorrt_llm-1.dist-info/RECORD", "")
@@ -51,7 +52,8 @@ def test_upstream_s_way_to_mpi_is_told_with_the_set_that_closes_it(validate: Val
     text = audit(CANARY)
     assert "import tensorrt_llm: touches MPI" in text
     assert "tensorrt_llm/_utils.py:5 imports MPI from mpi4py (certain); closed by single-device" in text
-    assert "LLM(...) on one GPU: touches MPI" in text
+    assert "LLM(...) on one GPU: touches MPI, closed by a set" in text
+    assert text.splitlines()[-1] == "closed, once single-device is applied; places that reach MPI until then: 5"
     document = json.loads(audit(CANARY, "--json"))
     validate("patches-audit", document)
     assert not document["free"]
@@ -106,3 +108,48 @@ def test_what_is_no_package_is_refused(tmp_path: Path) -> None:
     (tmp_path / "no.whl").write_bytes(b"nothing")
     with pytest.raises(UsageError, match="cannot be read as a wheel"):
         audit(tmp_path / "no.whl")
+
+
+def small(root: Path, **files: str) -> Path:
+    for name, text in {"tensorrt_llm/__init__.py": "", **files}.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+def test_the_last_line_says_closed_or_open(patched: Path, tmp_path: Path) -> None:
+    assert audit(patched).splitlines()[-1] == "closed: nothing here reaches MPI"
+    root = small(tmp_path / "small", **{"tensorrt_llm/__init__.py": "import importlib\nimportlib.import_module(x())\n"})
+    result = CliRunner().invoke(app, ["audit", str(root)])
+    assert "import tensorrt_llm: unknown, open (1 modules)" in result.stdout
+    assert result.stdout.splitlines()[-1] == (
+        "open: places that reach MPI and that no set closes: 0; unknown shapes: 1"
+    )
+
+
+def test_a_tree_that_cannot_be_built_or_patched_as_it_lies_is_told(tmp_path: Path) -> None:
+    archive = "cpp/tensorrt_llm/executor/x86_64-linux-gnu/libtensorrt_llm_executor_static.a"
+    root = small(tmp_path, **{"tensorrt_llm/__init__.py": "from mpi4py import MPI\n", archive: ""})
+    text = audit(root, "--patch", "single-device")
+    assert "cannot be built single-device" in text
+    assert archive in text
+    assert "no requirements.txt here, so that `patches apply` refuses this directory" in text
+    assert "no requirements.txt" not in audit(CANARY)
+    assert "cannot be built" not in audit(CANARY)
+
+
+def test_no_step_of_a_way_is_told_twice(tmp_path: Path) -> None:
+    text = "(lambda: (lambda: __import__('mpi4py'))())()\n"
+    small(tmp_path, **{"tensorrt_llm/__init__.py": "from . import a\n", "tensorrt_llm/a.py": text})
+    result = CliRunner().invoke(app, ["audit", str(tmp_path), "--json"])
+    (touch,) = json.loads(result.stdout)["entries"][0]["touches"]
+    assert touch["trail"] == ["tensorrt_llm/__init__.py:1", "tensorrt_llm/a.py:1"]
+
+
+def test_a_wheel_s_own_console_script_and_the_packages_beside_are_followed(tmp_path: Path) -> None:
+    script = {"tensorrt_llm-1.dist-info/entry_points.txt": "[console_scripts]\ntrtllm-serve = tllm_serve:main\n"}
+    root = small(tmp_path / "tree", **script, **{"tllm_serve/__init__.py": "def main():\n    import mpi4py\n"})
+    result = CliRunner().invoke(app, ["audit", str(wheel_of(root, tmp_path / "tensorrt_llm-1-py3-none-any.whl"))])
+    assert "import tensorrt_llm: free of MPI" in result.stdout
+    assert "trtllm-serve serve: touches MPI, open" in result.stdout
+    assert "by way of tensorrt_llm-1.dist-info/entry_points.txt:2 > tllm_serve/__init__.py:1" in result.stdout
