@@ -10,10 +10,10 @@ never compiled takes one of a handful of equally likely times.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
+from itertools import pairwise, repeat
 
 KNOWN_PACES = (1.0,)
 GUESSED_PACES = (0.35, 0.6, 0.85, 1.2, 1.7)
@@ -77,7 +77,6 @@ class Forecast:
         self._timeless = timeless
         self._deviations = deviations
         self._largest = largest
-        self._fresh: dict[tuple[Course, tuple[float, ...], float | None, float], list[tuple[float, float]]] = {}
 
     def add(self, weight: Weight, *, age: float = 0.0, held: int = 0, most: int = 0) -> None:
         """One compiler that has been running for ``age`` seconds, holds ``held`` bytes now and held ``most``."""
@@ -101,10 +100,11 @@ class Forecast:
         expected = weight.bytes * _highest(weight.course)[0][tenth]
         return max(peak, weight.bytes * min(1.5, held / expected if expected else 1.5))
 
-    def _shares(self, weight: Weight, age: float, most: int) -> list[tuple[float, float]]:
+    def _shares(self, weight: Weight, age: float, most: int) -> Iterator[tuple[float, float]]:
         """Mean and mean square of the share of the peak that is held at most in each stretch."""
         if self._timeless or not weight.seconds:
-            return [(1.0, 1.0)] * len(self._windows)
+            yield from repeat((1.0, 1.0), len(self._windows))
+            return
         seconds, paces = max(_SHORTEST, weight.seconds), weight.paces
         if not weight.kind:
             # Where it is on its course is told by its peak better than by the clock.
@@ -115,10 +115,11 @@ class Forecast:
         else:
             paces = tuple(pace for pace in paces if pace * seconds > age)
             if not paces:
-                return [(1.0, 1.0)] * len(self._windows)
+                yield from repeat((1.0, 1.0), len(self._windows))
+                return
         table = _highest(weight.course)
         scales = [10 / (seconds * pace) for pace in paces]
-        found = []
+        count = len(scales)
         for first, last in self._windows:
             total = squares = 0.0
             for scale in scales:
@@ -127,8 +128,7 @@ class Forecast:
                     share = table[max(0, begin)][min(9, int(end))]
                     total += share
                     squares += share * share
-            found.append((total / len(paces), squares / len(paces)))
-        return found
+            yield total / count, squares / count
 
     def need(self) -> int:
         """Bytes that will not be exceeded at any time: ``deviations`` standard deviations above what is expected, and
@@ -146,10 +146,7 @@ class Forecast:
         peak = weight.bytes
         left = room - self._largest * max(self._off, weight.spread * peak)
         spread = (weight.spread * peak) ** 2
-        key = (weight.course, weight.paces, weight.seconds, delay)
-        if key not in self._fresh:
-            self._fresh[key] = self._shares(weight, -delay, 0)
-        for index, (mean, square) in enumerate(self._fresh[key]):
+        for index, (mean, square) in enumerate(self._shares(weight, -delay, 0)):
             variance = self._variance[index] + (square - mean * mean) * peak * peak + square * spread
             if self._mean[index] + mean * peak + self._deviations * math.sqrt(variance) > left:
                 return False

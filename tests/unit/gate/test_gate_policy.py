@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trtllm_builder.gate.forecast import GUESSED_PACES
 from trtllm_builder.gate.policy import Admission, Budget, Policy, Running, Waiting, Weight, admit
 
 GIB = 2**30
@@ -135,6 +136,55 @@ def test_one_that_grows_faster_than_foreseen_is_expected_to_end_higher() -> None
         for held in (4, 7)
     ]
     assert rooms[1] < rooms[0] - 1 * GIB
+
+
+def _guessed(number: int, kind: str, gib: float, measured: int = 0) -> Waiting:
+    weight = Weight(round(gib * GIB), kind, 0.35, 100.0, paces=GUESSED_PACES, kind=kind, measured=measured)
+    return Waiting(number, weight, 0.0)
+
+
+def test_one_of_each_kind_comes_first_while_nothing_of_it_is_measured() -> None:
+    line = [_guessed(1, "heavy", 6), _guessed(2, "heavy", 6), _guessed(3, "light", 1), _guessed(4, "light", 1)]
+    roomy = Budget(200 * GIB, GIB)
+    assert admit(Policy(slots=4), line, [], roomy, 0.0).numbers == (3, 1, 2, 4)
+    known = [_guessed(one.number, one.weight.kind, one.weight.bytes / GIB, measured=1) for one in line]
+    assert admit(Policy(slots=4), known, [], roomy, 0.0).numbers == (1, 2, 3, 4)
+
+
+def test_where_nothing_is_known_no_fewer_run_than_by_the_static_rule() -> None:
+    line = [_guessed(number, "heavy", 6) for number in (1, 2, 3)]
+    assert admit(Policy(), line, [], Budget(12 * GIB, GIB // 2), 0.0).numbers == (1, 2)
+    assert admit(Policy(), line, [], Budget(10 * GIB, GIB // 2), 0.0).numbers == (1,)
+    assert admit(Policy(), [_waiting(1, 6), _waiting(2, 6)], [], Budget(12 * GIB, GIB // 2), 0.0).numbers == (1,)
+
+
+def test_light_ones_leave_the_heaviest_the_room_that_it_will_find() -> None:
+    course = (1.0,) * 10
+    heavy = Weight(8 * GIB, "test", 0.0, 100.0, course)
+    ending = Running(1, heavy, since=-90.0, held=8 * GIB, most=8 * GIB)
+    waits = Waiting(2, replace(heavy, bytes=19 * GIB // 2), 0.0)
+    for seconds, started in ((5.0, (3,)), (200.0, ())):
+        light = Waiting(3, Weight(3 * GIB // 2, "test", 0.0, seconds, course), 0.0)
+        answer = admit(Policy(), [waits, light], [ending], Budget(4 * GIB, 2 * GIB), 0.0)
+        assert answer.numbers == started, seconds
+
+
+def test_a_peak_that_has_not_been_seen_is_still_to_come_whatever_the_clock_says() -> None:
+    """And one that was seen is over: a slow machine is slow for all."""
+    course = (0.2, 0.2, 0.2, 0.2, 1.0, 0.2, 0.2, 0.2, 0.2, 0.2)
+    weight = Weight(10 * GIB, "test", 0.02, 100.0, course)
+    rooms = [
+        admit(Policy(), [], [Running(1, weight, -80.0, 2 * GIB, most)], Budget(28 * GIB, 0), 0.0).room
+        for most in (2 * GIB, 10 * GIB)
+    ]
+    assert rooms[0] < 21 * GIB and rooms[1] > 26 * GIB
+
+
+def test_others_pressure_stops_nobody_where_the_heaviest_of_all_slots_fit() -> None:
+    line, running = [_waiting(1, 1), _waiting(2, 1)], [_running(0, 1, held=1, since=5.0)]
+    policy = replace(EXACT, slots=3)
+    assert admit(policy, line, running, _free(30, pressed=10.0), 11.0).numbers == (1, 2)
+    assert admit(policy, line, running, _free(3.9, pressed=10.0), 11.0).reason == "pressure"
 
 
 SIZES = st.integers(0, 64 * GIB)

@@ -40,7 +40,7 @@ def _files() -> tuple[list[File], ...]:
 
 @cache
 def _gate(machine: Machine, learned: bool) -> list[Outcome]:
-    return [build(files, machine, seed, learned=learned, tick=3.0) for seed, files in enumerate(_files())]
+    return [build(files, machine, seed, learned=learned, tick=4.0) for seed, files in enumerate(_files())]
 
 
 def _seconds(outcomes: list[Outcome]) -> float:
@@ -127,29 +127,55 @@ def test_the_simulator_says_what_the_machine_said() -> None:
 
 @pytest.mark.parametrize("learned", [False, True], ids=["cold", "learned"])
 def test_equal_kernels_that_start_together_neither_meet_nor_wait_for_long(learned: bool) -> None:
-    """The hardest case for a forecast: peaks that do meet, of a kind that the table takes for twice as heavy. Cold no
-    slower than RAM/6 (-j4), learned near the best static count (-j8)."""
+    """The hardest case for a forecast: peaks that last and do meet, of a kind that the table takes for twice as heavy.
+    Cold no slower than RAM/6 (-j4), learned near the best static count (-j8)."""
     files, machine = _baseline()
-    outcome = build(files, machine, 0, learned=learned)
-    assert outcome.kills == 0 and outcome.crawled == 0
-    most = 1.2 * static(files, machine, 8).seconds if learned else static(files, machine, 4).seconds
-    assert outcome.seconds <= most
+    outcomes = [build(files, machine, seed, learned=learned) for seed in range(6 if learned else 1)]
+    assert not any(one.kills or one.crawled for one in outcomes)
+    most = 1.1 * static(files, machine, 8).seconds if learned else static(files, machine, 4).seconds
+    assert _seconds(outcomes) <= most
 
 
-@pytest.mark.parametrize("learned", [False, True], ids=["cold", "learned"])
-def test_recorded_kernels_are_built_faster_than_by_any_count_that_kills_nothing(learned: bool) -> None:
-    """Files that were measured with a real nvcc, three times over, on a machine that is too small for all cores."""
-    recorded = json.loads(_RECORDED.read_text())["files"]
-    files = [File(one["kind"], one["seconds"], one["peak"] / 2**30, one["growth"]) for one in recorded] * 3
-    machine = Machine(16, 16)
+_TWINS = 0.38  # the machine's sixteen processors are eight cores'
+# Seconds that were measured there (tests/benchmarks/gate/compile/FIGURES.md), by job count; none where one was killed.
+_HALF = (Machine(16, 12, twins=_TWINS), 4, {2: 128.5, 4: 75.9, 6: 59.2, 7: 46.5, 16: None})
+_WHOLE = (Machine(16, 24, twins=_TWINS), 8, {2: 246.1, 4: 132.4, 6: 97.9, 8: 72.8, 10: 62.1, 16: None})
+_FEW = (Machine(2, 6), 4, {})
+Real = tuple[Machine, int, dict[int, float | None]]
+
+
+def _recorded(most: int) -> list[File]:
+    """Files that a real nvcc compiled, in the benchmark's order: ``most`` heavy, as many medium, twice the light."""
+    by_name = {
+        one["name"]: File(one["kind"], one["seconds"], one["peak"] / 2**30, one["growth"], tuple(one["course"]))
+        for one in json.loads(_RECORDED.read_text())["files"]
+    }
+    names = ("gemm_heavy", "gemm_medium", "light")
+    wanted = (f"{name}{number}" for number in range(2 * most) for name in names if number < most or name == "light")
+    return [by_name[name] for name in wanted]
+
+
+@pytest.mark.parametrize("real", [_HALF, _WHOLE], ids=["12 GiB", "24 GiB"])
+def test_real_kernels_take_as_long_here_as_there(real: Real) -> None:
+    machine, most, measured = real
+    for jobs, seconds in measured.items():
+        outcome = static(_recorded(most), machine, jobs)
+        assert bool(outcome.kills) == (seconds is None)
+        assert seconds is None or outcome.seconds == pytest.approx(seconds, rel=0.1)
+
+
+@pytest.mark.parametrize("real", [_HALF, _WHOLE, _FEW], ids=["12 GiB", "24 GiB", "2 cores, 6 GiB"])
+def test_real_kernels_are_built_faster_than_by_the_rule_and_learned_as_fast_as_by_the_best_count(real: Real) -> None:
+    machine, most, _ = real
+    files = _recorded(most)
     counts = [static(files, machine, jobs) for jobs in range(1, machine.cores + 1)]
-    assert counts[-1].kills
-    outcome = build(files, machine, 0, learned=learned)
-    assert outcome.kills == 0
-    if learned:
-        assert outcome.seconds <= min(one.seconds for one in counts if not one.kills)
-    else:
-        assert outcome.seconds <= static(files, machine, int(machine.memory / 6)).seconds
+    by_rule = counts[int(machine.memory / 6) - 1].seconds
+    best = min(one.seconds for one in counts if not one.kills)
+    cold = build(files, machine, 0, learned=False, tick=0.5)
+    learned = [build(files, machine, seed, learned=True, tick=0.5) for seed in range(4)]
+    assert not any(one.kills or one.crawled for one in (cold, *learned))
+    assert cold.seconds <= 0.96 * by_rule
+    assert _seconds(learned) <= 1.1 * best
 
 
 def test_a_build_that_loses_too_many_is_not_finished() -> None:
