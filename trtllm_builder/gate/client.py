@@ -97,7 +97,7 @@ def count_in(directory: str) -> None:
         os.set_inheritable(beyond, True)
         fcntl.flock(beyond, fcntl.LOCK_SH)
     except OSError:
-        count_in(directory)
+        pass
 
 
 def is_any_beyond(beyond: int) -> bool:
@@ -107,7 +107,7 @@ def is_any_beyond(beyond: int) -> bool:
     except BlockingIOError:
         return True
     except OSError:
-        count_in(directory)
+        pass
     return False
 
 
@@ -117,7 +117,7 @@ def take_slot(directory: str) -> None:
     try:  # noqa: SIM105
         os.close(os.open(f"{directory}/lost", os.O_WRONLY | os.O_CREAT, 0o644))
     except OSError:
-        count_in(directory)
+        pass
     while True:
         try:
             beyond = os.open(f"{directory}/beyond", os.O_RDONLY)

@@ -223,6 +223,27 @@ def test_a_broker_that_dies_leaves_its_clients_their_slots(place: Place) -> None
     assert (place.directory / LOST).exists()
 
 
+def test_those_that_a_dead_broker_let_in_are_counted(place: Place) -> None:
+    """Three run when it dies, and there are two slots: nobody else begins before one of two is free."""
+    set_slots(place.directory, 2)
+    place.free[0] = 40 * GIB
+    running = place.logs / "running"
+    running.mkdir()
+    script = f"touch {running}/$$; ls {running} | wc -l; sleep 0.3; rm {running}/$$"
+    with place.broker() as broker:
+        first = [place.start("sh", "-c", script.replace("0.3", "2")) for _ in range(3)]
+        until(lambda: len(list(running.iterdir())) == 3)
+        place.free[0] = 0
+        until(lambda: broker._budget.free == 0)
+        late = [place.start("sh", "-c", script) for _ in range(3)]
+        until(lambda: len(broker.waiting) == 3)
+        place.judge.faulty = True
+        late.append(place.start("sh", "-c", script))
+        until(lambda: broker.failure)
+    seen = [int(child.communicate(timeout=20)[0]) for child in late]
+    assert max(seen) <= 2 and ended(*first) == [0] * 3
+
+
 def test_without_a_broker_no_more_run_than_there_are_slots(place: Place) -> None:
     set_slots(place.directory, 2)
     script = f"touch {place.logs}/$$; ls {place.logs} | wc -l; sleep 0.2; rm {place.logs}/$$"
