@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from trtllm_builder.build import gate_told, inputs
-from trtllm_builder.build.cache_log import CacheLog
+from trtllm_builder.build.cache_log import CacheLog, note_begin
 from trtllm_builder.build.diagnosis.show import build_failure
 from trtllm_builder.build.disk_watch import DiskWatch
 from trtllm_builder.build.distrust import distrust, is_unconfigured
@@ -86,6 +86,7 @@ def do_compile(run: Run) -> Json:
     _write_cmake_file(workspace.cmake_file, [SEEDS, cmake.section(client, plan.gate.links)])
     distrust(run)
     log, cache_log = run.log("compile"), run.log_directory / "ccache.stats"
+    note_begin(cache_log)
     gate = Gate(run, client)
     gauges = Gauges(
         workspace.build,

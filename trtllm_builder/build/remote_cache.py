@@ -37,16 +37,18 @@ class Server:
 
     url: str
     configuration: Path
-    failures: int = 0
 
     def look(self, log: CacheLog) -> str:
         """Leaves it out when it fails again and again; then a sentence, else nothing."""
-        if not self.url or log.remote_failures - self.failures < _MOST_FAILURES:
+        failed, unusable = log.remote_failures, log.unusable
+        if not self.url or failed + unusable < _MOST_FAILURES:
             return ""
-        self.failures = log.remote_failures
         left, self.url = self.url, ""
         _write(self.configuration, "")
-        return f"{left} failed {_MOST_FAILURES} times and is left alone for the rest of this build"
+        told = f"did not answer {failed} calls" if failed else ""
+        if unusable:
+            told += f"{' and ' * bool(told)}gave {unusable} times what ccache cannot use"
+        return f"{left} {told}, and is left alone for the rest of this build"
 
 
 @contextmanager

@@ -30,7 +30,7 @@ def canary(
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines instead of text.")] = False,
 ) -> None:
     """Build the canary's wheel and prove that it works, as `trtllm-build --profile canary` does. The same size is the
-    same source for ever: built twice, the second time shows what the compile cache gives."""
+    same source for ever: built again with --rebuild in another --workspace, it shows what the compile cache gives."""
     from trtllm_builder.errors import UsageError
 
     if dry_run and detach:

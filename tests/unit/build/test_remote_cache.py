@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from trtllm_builder.build.cache_log import CacheLog
-from trtllm_builder.build.remote_cache import note_use, read_use, with_password
+from trtllm_builder.build.cache_log import CacheLog, note_begin
+from trtllm_builder.build.remote_cache import Server, note_use, read_use, with_password
 from trtllm_builder.errors import HostError
 from trtllm_builder.profile.cache import RemoteCache
 from trtllm_builder.verify.compiled import Compiled
@@ -79,6 +79,33 @@ def test_the_log_tells_a_servers_hits_and_failures(tmp_path: Path) -> None:
     assert (log.hits, log.misses) == (0, 0), "what was there before is another's"
     log.whole()
     assert (log.hits, log.misses, log.remote_hits, log.remote_failures) == (1, 2, 1, 2)
+
+
+def test_a_server_of_rubbish_gives_no_hits_and_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "stats"
+    log, server = CacheLog(path, tmp_path), Server("http://h", tmp_path / "conf")
+    for number in range(10):
+        assert server.look(log) == ""
+        with path.open("a") as stream:
+            # As ccache tells of a result that came and was none: compiled, and "hit" all the same.
+            stream.write(f"# {number}.cu\ncache_miss\nremote_storage_hit\nremote_storage_read_hit\n")
+        log.read()
+    assert (log.hits, log.misses, log.remote_hits, log.unusable) == (0, 10, 0, 10)
+    assert "gave 10 times what ccache cannot use, and is left alone" in server.look(log)
+    assert server.url == "" and server.look(log) == ""
+
+
+def test_what_is_compiled_again_after_a_kill_counts_once(tmp_path: Path) -> None:
+    path = tmp_path / "stats"
+    note_begin(path)
+    with path.open("a") as stream:
+        stream.write("# a.cu\ncache_miss\n# a.cu\ncache_miss\n# b.cu\ncache_miss\n# c.cu\ncache_mi")
+    note_begin(path)
+    with path.open("a") as stream:
+        stream.write("# b.cu\ndirect_cache_hit\nremote_storage_hit\n# c.cu\ncache_miss\n")
+    log = CacheLog(path, tmp_path)
+    log.whole()
+    assert (log.hits, log.misses, log.remote_hits) == (1, 3, 1), "two objects of a.cu, one of b.cu and c.cu"
 
 
 def test_how_it_was_compiled_in_a_sentence() -> None:
