@@ -6,9 +6,11 @@ The stage ``inputs`` comes when source, patches and tools are there and before a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import trtllm_builder
 from trtllm_builder import __version__
 from trtllm_builder.build.journal import Json
 from trtllm_builder.build.locked import check, check_inputs, lock_of
@@ -18,6 +20,7 @@ from trtllm_builder.build.run import Run, named_digests
 from trtllm_builder.repro.codec import CODEC
 from trtllm_builder.repro.inputs import Input, sorted_inputs
 from trtllm_builder.repro.lock import Lock, parse_lock
+from trtllm_builder.source.digest import combine, file_digest, walk
 from trtllm_builder.text import redact
 
 
@@ -34,6 +37,7 @@ def run_lock(run: Run) -> Lock:
 def inputs_inputs(run: Run) -> dict[str, object]:
     request = run.material.request
     return {
+        "trtllm-builder": [one.to_json() for one in our_inputs()],
         "the source": [run.results["fetch"][name] for name in ("commit", "digest", "dependencies")],
         "the patches": run.results["patch"],
         "files edited by hand": run.edits,
@@ -115,10 +119,15 @@ def _found(run: Run, requirements: Iterable[Input]) -> tuple[Input, ...]:
     )
 
 
+@cache
 def our_inputs() -> tuple[Input, ...]:
-    """What we ourselves are."""
+    """What we ourselves are: our version, and every file of ours, as two checkouts of one version are two builders."""
+    home = Path(trtllm_builder.__file__).parent
+    files = (found for found in walk(home) if found.kind == "file" and b"__pycache__/" not in found.path)
+    digest = combine((found.path, "file", file_digest(home / found.name)) for found in files)
+    where = f"pkg:pypi/trtllm-builder@{__version__}"
     return (
-        Input("builder", "trtllm-builder", f"pkg:pypi/trtllm-builder@{__version__}", version=__version__),
+        Input("builder", "trtllm-builder", where, sha256(digest), version=__version__),
         Input("codec", "deflate", version=str(CODEC)),
     )
 

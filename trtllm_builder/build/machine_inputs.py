@@ -12,7 +12,7 @@ from trtllm_builder.build.run import Run
 from trtllm_builder.process import run as run_process
 from trtllm_builder.repro.inputs import Input, Kind
 from trtllm_builder.repro.wheel_writer import sha256_of
-from trtllm_builder.source.digest import tree_digest
+from trtllm_builder.source.digest import combine, file_digest, tree_digest
 
 # Of the toolkit: what translates, and what is linked in.
 _TOOLKIT = (
@@ -24,6 +24,14 @@ _NO_INPUTS = ("ccache", "cuobjdump", "nvcc", "tensorrt")
 # What g++ starts, and what it links.
 _PROGRAMS = ("cc1", "cc1plus", "as", "ld", "collect2")
 _FILES = ("libstdc++.so", "libgcc.a", "libc.so.6", "crti.o")
+# Whatever g++ reads for these, of the C and C++ libraries', the kernel's and its own headers. Not all that lies where it
+# looks: another package's headers there are no part of it.
+_HEADERS = (
+    "bits/stdc++.h", "cxxabi.h", "execinfo.h", "immintrin.h", "dlfcn.h", "fcntl.h", "ifaddrs.h", "link.h", "netdb.h",
+    "poll.h", "pthread.h", "sched.h", "semaphore.h", "spawn.h", "unistd.h", "arpa/inet.h", "netinet/tcp.h",
+    "sys/epoll.h", "sys/eventfd.h", "sys/file.h", "sys/ioctl.h", "sys/mman.h", "sys/prctl.h", "sys/resource.h",
+    "sys/sysinfo.h", "sys/syscall.h", "sys/un.h", "sys/wait.h",
+)  # fmt: skip
 # The image's digest: our own variable for whoever starts the container, then GitLab's, whose images may be pinned.
 _VARIABLES = ("TRTLLM_BUILDER_IMAGE", "CI_JOB_IMAGE")
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
@@ -65,12 +73,20 @@ def host_inputs(environ: Mapping[str, str], python: Path, version: str) -> Itera
     number = run_process([program, "-dumpfullversion"], env=environ, timeout=20).stdout.strip()
     for path in (program, *_parts(program, environ)):
         yield _file("compiler", path.name, path, number if path == program else "")
+    headers = _headers(program, environ)
+    if headers:
+        # By name and not by place: where they lie is this machine's own affair.
+        digest = combine((path.name.encode(), "file", file_digest(path)) for path in headers)
+        yield Input(
+            "compiler", "headers", "", {"sha256": digest.removeprefix("sha256:")}, None, f"{len(headers)} files"
+        )
 
 
 def host_stamp(environ: Mapping[str, str], python: Path) -> list[list[object]]:
     """What changes when one of these does, without reading them."""
     program = _gcc(environ)
-    files = [python, *([program, *_parts(program, environ)] if program else [])]
+    parts = [program, *_parts(program, environ), *_headers(program, environ)] if program else []
+    files = [python, *parts]
     return [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
 
 
@@ -105,3 +121,13 @@ def _parts(program: Path, environ: Mapping[str, str]) -> list[Path]:
             if place and Path(place).is_file():
                 found.append(Path(place))
     return found
+
+
+def _headers(program: Path, environ: Mapping[str, str]) -> list[Path]:
+    """By g++'s own answer (gcc(1), -M): a rule of make, in which a space of a name has a backslash."""
+    text = "".join(f"#if __has_include(<{name}>)\n#include <{name}>\n#endif\n" for name in _HEADERS)
+    rule = run_process(
+        [program, "-std=gnu++2a", "-M", "-x", "c++", "-"], env=environ, timeout=60, input=text
+    ).stdout.replace("\\\n", " ")
+    paths = (Path(word.replace("\\ ", " ")) for word in re.split(r"(?<!\\)\s+", rule))
+    return [path for path in paths if path.is_absolute() and path.is_file()]

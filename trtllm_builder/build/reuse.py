@@ -60,7 +60,7 @@ def _from_index(run: Run, digest: str) -> Path | None:
     published = find_by_lock(index, digest) if index else None
     if published is None:
         return None
-    directory = run.workspace.root / "reused"
+    directory = run.workspace.reused
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir()
     wheel = directory / published.name

@@ -90,6 +90,11 @@ class Workspace:
         return self.root / "wheel"
 
     @property
+    def reused(self) -> Path:
+        """A wheel that an index had already (build/reuse.py)."""
+        return self.root / "reused"
+
+    @property
     def smoke(self) -> Path:
         return self.root / "smoke"
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+import trtllm_builder
 from trtllm_builder.build import machine_inputs
-from trtllm_builder.build.inputs import source_inputs
+from trtllm_builder.build.inputs import our_inputs, source_inputs
 from trtllm_builder.build.machine_inputs import host_inputs, host_stamp, image_inputs
 
 COMMIT, OTHER, OID = "1" * 40, "2" * 40, "3" * 64
@@ -74,3 +75,47 @@ def test_compilers_are_known_by_their_bytes_and_noticed_without_reading_them(tmp
     assert {one.name: one for one in host_inputs(environ, python, "3.11.7")}["cc1plus"].digest != found[
         "cc1plus"
     ].digest
+
+
+def test_headers_are_known_by_what_they_hold_and_not_by_their_place(tmp_path: Path) -> None:
+    places = [tmp_path / "one", tmp_path / "an other"]
+    for place in places:
+        place.mkdir()
+        (place / "vector").write_text("template")
+        (place / "stdio.h").write_text("int puts();")
+        rule = f"-: {place}/vector \\\n {place}/stdio.h \\\n /nowhere/x.h\n".replace("an other", "an\\ other")
+        (place / "rule").write_text(rule)
+        gcc = place / "g++"
+        gcc.write_text(f'#!/bin/sh\ncase "$*" in *-M*) cat "{place}/rule";; -dump*) echo 12.2.0;; esac\n')
+        gcc.chmod(0o755)
+    python = tmp_path / "python"
+    python.write_text("python")
+
+    def headers(place: Path) -> Any:
+        environ = {"PATH": f"{place}:/usr/bin:/bin"}
+        return {one.name: one for one in host_inputs(environ, python, "3.11.7")}["headers"], host_stamp(environ, python)
+
+    (first, stamp), (second, _) = map(headers, places)
+    assert first == second and first.digest == second.digest and first.version == "2 files"
+    (places[0] / "stdio.h").write_text("int puts(int);")
+    changed, again = headers(places[0])
+    assert changed.digest != first.digest and again != stamp
+
+
+def test_the_compiler_of_this_machine_says_which_headers_it_reads() -> None:
+    named = {path.name for path in machine_inputs._headers(Path("/usr/bin/g++"), {"PATH": "/usr/bin:/bin"})}
+    assert {"vector", "c++config.h", "stdio.h", "features.h", "types.h", "stddef.h", "mman.h"} <= named
+
+
+def test_two_checkouts_of_one_version_are_two_builders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.patch").write_text("a")
+    monkeypatch.setattr(trtllm_builder, "__file__", str(tmp_path / "__init__.py"))
+    first = our_inputs.__wrapped__()[0]
+    (tmp_path / "__pycache__" / "x.pyc").write_text("what Python made of it")
+    (tmp_path / "data" / "a.patch").chmod(0o755)
+    assert our_inputs.__wrapped__()[0].digest == first.digest
+    (tmp_path / "data" / "a.patch").write_text("b")
+    second = our_inputs.__wrapped__()[0]
+    assert second.version == first.version and second.digest != first.digest

@@ -12,6 +12,7 @@ import pytest
 from trtllm_builder.build import kept, reuse
 from trtllm_builder.build.journal import Journal
 from trtllm_builder.build.run import Run
+from trtllm_builder.build.workspace import Workspace
 from trtllm_builder.index.published import Published
 
 DIGEST = "1a2b3c4d" + "0" * 56
@@ -36,9 +37,10 @@ def put(directory: Path, name: str = NAME, lock: str = DIGEST, profile: str = "m
 @pytest.fixture
 def run(tmp_path: Path) -> Any:
     notes: list[str] = []
+    (tmp_path / "workspace").mkdir()
     return SimpleNamespace(
         plan=SimpleNamespace(caches=str(tmp_path / "caches"), profile="mine", out=str(tmp_path / "out")),
-        workspace=SimpleNamespace(root=tmp_path, normalised=tmp_path / "wheel"),
+        workspace=Workspace(tmp_path / "workspace"),
         journal=Journal(tmp_path / "journal.jsonl"),
         observer=SimpleNamespace(note=notes.append, notes=notes),
         material=SimpleNamespace(request=SimpleNamespace(index=None)),
@@ -137,6 +139,8 @@ def test_an_index_is_asked_and_its_word_not_taken(run: Any, tmp_path: Path, monk
     run.material.request.index = str(tmp_path / "index")
     found = look(run)
     assert found is not None and found.origin == str(tmp_path / "index") and found.record["run"]
+    # gc keeps a workspace with anything in it that no build made.
+    assert found.wheel.is_relative_to(run.workspace.root) and run.workspace.strange() == []
     assert look(run) is None and "sha256 that the index says" in run.observer.notes[-1]
     assert look(run) is None and len(run.observer.notes) == 1
 
