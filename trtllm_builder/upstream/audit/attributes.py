@@ -65,12 +65,12 @@ def _of(machine: Machine, atom: Atom, name: str, frame: Frame, node: ast.AST) ->
         machine.doubts.dynamic.add(atom.of.node)
     if isinstance(atom, Instance) and name == "__class__":
         return one(atom.of)
-    found = _of_instance(machine, atom, name, frame, node) if isinstance(atom, Instance) else UNKNOWN
+    value = _of_instance(machine, atom, name, frame, node) if isinstance(atom, Instance) else UNKNOWN
     fact = dict(machine.facts.attributes).get(name)
     if fact is not None and isinstance(atom, (Instance, Anything)):
         # What is assumed does not outweigh what the code itself says.
-        return join(one(Const(fact)), frozenset(each for each in found if isinstance(each, Const)))
-    return found
+        return join(one(Const(fact)), frozenset(each for each in value if isinstance(each, Const)))
+    return value
 
 
 def _of_instance(machine: Machine, atom: Instance, name: str, frame: Frame, node: ast.AST) -> Value:
