@@ -85,7 +85,8 @@ def content(entry: dict[str, Any]) -> bytes:
     for directory in named_like(entry):
         if (directory / entry["path"]).is_file():
             return (directory / entry["path"]).read_bytes()
-    pytest.skip(f"not given: {entry['name']} ({entry.get('sha256') or entry['commit']})")
+    known = f"sha256 {entry['sha256']}" if "sha256" in entry else f"commit {entry['commit']}"
+    pytest.skip(f"not given: {entry['name']}: {entry['path']} of {known}, in {TREES}")
 
 
 def check(entry: dict[str, Any], found: Probe) -> None:
@@ -127,7 +128,7 @@ def test_a_file(entry: dict[str, Any], tmp_path: Path) -> None:
 def test_a_tree(entry: dict[str, Any]) -> None:
     path = by_digest().get(entry["sha256"])
     if path is None or not (path.parent.parent / "scripts/build_wheel.py").is_file():
-        pytest.skip(f"not given: {entry['name']}")
+        pytest.skip(f"not given: {entry['name']}: a tree with tensorrt_llm/version.py of sha256 {entry['sha256']}")
     began = time.process_time()
     found = probe(path.parent.parent)
     assert time.process_time() - began < 10

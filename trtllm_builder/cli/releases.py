@@ -30,7 +30,8 @@ def releases(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
 ) -> None:
-    """Show what is known of each release: CUDA, TensorRT, GPUs, and whether it was built single-device."""
+    """Show what is known of each release: CUDA, TensorRT, GPUs, and whether it was built single-device. Exit 0 also
+    where none fits: recommendation.release of --json is null then."""
     import json
     import os
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from trtllm_builder import __version__
@@ -72,7 +73,7 @@ def resolve(
     ProfileError where profile and checkout do not fit."""
     profile = request.loaded.profile
     root = survey.place.root
-    cuda = survey.toolkit.version or _lowest(str(profile.cuda.toolkit))
+    cuda = survey.toolkit.version or _likely(str(profile.cuda.toolkit), row)
     wanted = request.asked.jobs or (None if profile.build.jobs == "auto" else int(profile.build.jobs))
     jobs = count_jobs(
         survey.host.cpu,
@@ -114,7 +115,7 @@ def resolve(
         builder=__version__,
         source=_source(request, commit),
         upstream=Value(probe.version, "catalogue, assumed" if probe.assumed else f"probe {VERSION_FILE}"),
-        assumed=_assumed(probe, row, survey),
+        assumed=_assumed(probe, row, survey, cuda),
         workspace=Value(str(root), survey.place.why),
         caches=str(survey.place.caches),
         out=str(request.asked.out),
@@ -164,8 +165,11 @@ def resolve(
     )
 
 
-def _lowest(specifier: str) -> str:
-    """A version to plan with while no toolkit is here: the lowest one the profile's range names."""
+def _likely(specifier: str, row: Row | None) -> str:
+    """A version to plan with while no toolkit is here: the release's own where the profile's range has it, else the
+    lowest one that the range names."""
+    if row is not None and SpecifierSet(specifier).contains(row.toolkit):
+        return row.toolkit
     named = [part.lstrip("<>=!~ ") for part in specifier.split(",") if part.strip().startswith((">=", "==", "~="))]
     return named[0].rstrip(".*") if named else _UNKNOWN_CUDA
 
@@ -192,14 +196,14 @@ def _toolkit(survey: Survey) -> str:
     return f"{choice.version} (to be installed)" if choice.version else "absent"
 
 
-def _assumed(probe: Probe, row: Row | None, survey: Survey) -> tuple[str, ...]:
+def _assumed(probe: Probe, row: Row | None, survey: Survey, cuda: str) -> tuple[str, ...]:
     assumed = []
     if probe.assumed and row is not None:
         assumed.append(
             f"flags, options and targets of {row.family} are the catalogue's; the build checks them after fetch"
         )
     if survey.toolkit.version is None:
-        assumed.append("the CUDA toolkit's version: none is here yet")
+        assumed.append(f"the CUDA toolkit's version, {cuda}: none is here yet")
     return tuple(assumed)
 
 

@@ -75,9 +75,21 @@ def test_without_a_toolkit_the_lowest_version_is_planned_with_and_said(
 ) -> None:
     plan = resolve(make_request(), make_survey(cuda=None), assumed, None)
     assert plan.toolkit_version == "12.8" and plan.label == "sd.cu128.sm89.sm90"
-    assert "the CUDA toolkit's version: none is here yet" in plan.assumed
+    assert "the CUDA toolkit's version, 12.8: none is here yet" in plan.assumed
     assert not {"CUDA_HOME", "CUDACXX"} & environment(plan).keys()
     assert (plan.disk.high, plan.time.high) == (0, 0) and "not known" in plan.disk.source
+
+
+@pytest.mark.parametrize(("asked", "planned"), [(">=12.8,<14", "12.9"), (">=12.8,<12.9", "12.8"), (">=13,<14", "13")])
+def test_without_a_toolkit_the_release_s_own_is_planned_with_where_it_fits(
+    make_request: MakeRequest, make_survey: MakeSurvey, assumed: Probe, asked: str, planned: str
+) -> None:
+    """As `releases` recommends it."""
+    request = make_request(overrides=("source.ref=release/0.20", f"cuda.toolkit='{asked}'"))
+    plan = resolve(request, make_survey(cuda=None), assumed, row_for("release/0.20"))
+    assert (
+        plan.toolkit_version == planned and f"the CUDA toolkit's version, {planned}: none is here yet" in plan.assumed
+    )
 
 
 def test_the_host_s_index_wins_over_the_mirror_s(
