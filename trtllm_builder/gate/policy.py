@@ -65,7 +65,8 @@ class Policy:
     """``deviations`` and ``largest`` say how far forecasts may be off (:meth:`Forecast.need`); ``timeless`` makes no
     use of the time at which a peak comes. ``slots``: compilers at a time, None for no limit. One that waits may be
     passed ``most_passed`` times or for ``longest_wait`` seconds; then nobody who came later is admitted before it.
-    Under lasting pressure one is admitted every ``patience`` seconds: it may come from others and never end."""
+    Under lasting pressure one is admitted every ``patience`` seconds: it may come from others and never end. Where
+    nothing but the kind is known, two run at least if the old rule says so: ``divisor`` bytes for each."""
 
     deviations: float = 2.0
     largest: float = 1.0
@@ -101,8 +102,9 @@ def admit(
 ) -> Admission:
     """Whom of ``waiting`` (in any order) to start at ``now``. When nothing runs, somebody is always started.
 
-    Those whose turn it is come first, in the order in which they came, and nobody passes them; then the heaviest, so
-    that the light ones fill the gaps and no giant is left for the end.
+    Those whose turn it is come first, in the order in which they came, and nobody passes them; then one of each kind
+    that is yet unknown, the lightest first; then the heaviest, so that no giant is left for the end. The first that
+    does not fit keeps the room that it will find when others have ended; lighter ones fill what that leaves.
     """
     scouts = _scouts(waiting, running)
     line = sorted(waiting, key=lambda one: _rank(policy, one, now, scouts))
@@ -111,7 +113,8 @@ def admit(
     whole = 1.1 * (room + budget.reserve)
     least = min(2, int(whole / policy.divisor))
     newest = max((one.since for one in running), default=now)
-    heaviest = max((one.weight.bytes * (1 + 2 * one.weight.spread) for one in (*waiting, *running)), default=0.0)
+    weights = [one.weight for one in waiting] + [one.weight for one in running]
+    heaviest = max((one.bytes * (1 + 2 * one.spread) for one in weights), default=0.0)
     plentiful = policy.slots is not None and policy.slots * heaviest <= room
     started: list[Waiting] = []
     rest: list[Waiting] = []
