@@ -17,6 +17,7 @@ from trtllm_builder.build.progress import Progress
 from trtllm_builder.build.registry import RunEntry
 from trtllm_builder.build.state import EVENTS, RunState, run_state
 from trtllm_builder.errors import BuilderError, HostError, Interrupted, UsageError, error_from_json
+from trtllm_builder.verify.compiled import Compiled
 
 if TYPE_CHECKING:
     from trtllm_builder.build.pipeline import Finished
@@ -39,8 +40,19 @@ class Status:
     lines: tuple[str, ...]
     next: tuple[str, ...]
 
+    @property
+    def compiled(self) -> Compiled | None:
+        """What the compile cache gave: of all compilations when the run is done, else since its last start."""
+        if self.progress is not None:
+            return Compiled(self.progress.hits, self.progress.misses)
+        with suppress(KeyError, TypeError, ValueError):
+            told = (self.state.result or {})["verify"]["report"]["compiled"]
+            hits, misses, served = (int(told[name]) for name in ("hits", "misses", "remote_hits"))
+            return Compiled(hits, misses, served, tuple(map(str, told["remote"])), told["trusted"] is True)
+        return None
+
     def to_json(self) -> dict[str, Any]:
-        progress = self.progress
+        progress, compiled = self.progress, self.compiled
         return {
             **run_to_json(self.entry, self.state),
             "pid": self.state.supervisor.pid if self.state.state == "running" and self.state.supervisor else None,
@@ -54,6 +66,7 @@ class Status:
             },
             "memory": {"now": self.memory, "peak": progress.peak_memory if progress else None},
             "disk": {"free": self.disk_free, "peak": progress.peak_disk if progress else None},
+            "cache": None if compiled is None else {"hits": compiled.hits, "misses": compiled.misses},
             "error": self.state.error,
             "lines": list(self.lines),
             "next": list(self.next),

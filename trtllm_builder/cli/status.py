@@ -66,6 +66,8 @@ def _screen(found: Status) -> list[str]:
     if found.disk_free is not None and state.state != "gone":
         taken = f", {format_size(found.progress.peak_disk)} taken" if found.progress else ""
         rows.append(("disk", f"{format_size(found.disk_free)} free{taken}"))
+    if found.compiled is not None and found.compiled.told:
+        rows.append(("cache", found.compiled.told))
     rows.append(("workspace", str(entry.workspace)))
     if state.state != "gone":
         rows.append(("logs", str(entry.logs)))

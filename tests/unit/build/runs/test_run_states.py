@@ -11,6 +11,7 @@ import pytest
 
 from trtllm_builder.build.progress import Progress
 from trtllm_builder.build.state import Watched, find_running, run_state, run_states
+from trtllm_builder.build.workspace import Workspace
 from trtllm_builder.errors import UsageError
 
 Command = Callable[..., tuple[int, str, str]]
@@ -87,6 +88,29 @@ def test_a_resumed_run_adds_up_and_a_later_run_does_not_change_an_earlier_one(wo
         "record": {"wheel": "/out/x.whl", "record": "/out/x.whl.record.json", "sha256": "0" * 64},
         "verify": {"lines": ["x.whl PASSED"], "report": {}},
     }
+
+
+def test_status_tells_what_the_compile_cache_gave(world: Any, command: Command, validate: Validate) -> None:
+    entry = world.run("a", "running")
+    step = {"event": "progress", "line": None, "progress": {"phase": "build", "hits": 1, "misses": 3}}
+    (entry.logs / "events.jsonl").write_text(json.dumps(step) + "\n")
+    assert "cache      1 of 4 compilations came from the cache (25%)\n" in command("status")[1]
+    entry = world.run("b", "done", root=entry.workspace.with_name("b"))
+    cache = {"hits": 20, "misses": 0, "remote_hits": 19, "remote": ["redis://host"], "trusted": False}
+    result = {"lines": [], "report": {"compiled": cache}}
+    identity = {"run": "b", "stage": "verify"}
+    journal = Workspace(entry.workspace).journal
+    journal.append("end", **identity, result=result)
+    journal.append("done", id="b", kept=False)
+    document = json.loads(command("status", "b", "--json")[1])
+    validate("status", document)
+    assert document["cache"] == {"hits": 20, "misses": 0}
+    assert "20 of 20 compilations came from the cache (100%), 19 of them from redis://host" in command("status", "b")[1]
+    hostile: list[dict[str, Any]] = [{}, {"report": []}, {"report": {"compiled": {**cache, "hits": "many"}}}]
+    for broken in hostile:
+        journal.append("end", **identity, result=broken)
+        journal.append("done", id="b", kept=False)
+        assert json.loads(command("status", "b", "--json")[1])["cache"] is None
 
 
 def test_a_hostile_journal_is_no_traceback(world: Any, command: Command) -> None:
