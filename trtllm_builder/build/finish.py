@@ -97,6 +97,7 @@ def do_verify(run: Run) -> Json:
         auditwheel=find_auditwheel(run.environment),
         scratch=run.workspace.temporary,
         environ=run.environment,
+        beside=False,
     )
     tried = smoke(
         wheel,

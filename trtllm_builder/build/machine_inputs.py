@@ -24,8 +24,8 @@ _NO_INPUTS = ("ccache", "cuobjdump", "nvcc", "tensorrt")
 # What g++ starts, and what it links.
 _PROGRAMS = ("cc1", "cc1plus", "as", "ld", "collect2")
 _FILES = ("libstdc++.so", "libgcc.a", "libc.so.6", "crti.o")
-# Whatever g++ reads for these, of the C and C++ libraries', the kernel's and its own headers. Not all that lies where it
-# looks: another package's headers there are no part of it.
+# Whatever g++ reads for these: headers of the C and C++ libraries, of the kernel and of its own. Not all that lies
+# where it looks, since another package's headers there are no part of it.
 _HEADERS = (
     "bits/stdc++.h", "cxxabi.h", "execinfo.h", "immintrin.h", "dlfcn.h", "fcntl.h", "ifaddrs.h", "link.h", "netdb.h",
     "poll.h", "pthread.h", "sched.h", "semaphore.h", "spawn.h", "unistd.h", "arpa/inet.h", "netinet/tcp.h",

@@ -67,11 +67,13 @@ def audit(
     environ: Mapping[str, str] | None = None,
     limits: Limits | None = None,
     trusted: Sequence[PublicKey] = (),
+    beside: bool = True,
 ) -> Audit:
     """Reads the wheel once, and unpacks nothing. For cuobjdump, libraries are copied to ``scratch``, one at a time.
 
     ``trusted`` are keys of which one must have signed the provenance; without any, no signature is asked for. With
-    ``cross_check`` and no ``cuobjdump`` the second opinion is skipped and says so. Raises VerifyError for a file
+    ``cross_check`` and no ``cuobjdump`` the second opinion is skipped and says so. Without ``beside`` nothing is asked
+    of record, lock and provenance: a build has still to write them. Raises VerifyError for a file
     that is no wheel at all.
     """
     libraries: list[Library] = []
@@ -103,6 +105,7 @@ def audit(
         cross_check=cross_check,
         auditwheel=ask_auditwheel(auditwheel, wheel, environ or {}) if cross_check and auditwheel else None,
         trusted=trusted,
+        beside=beside,
     )
     return Audit(seen, tuple(libraries), checks)
 

@@ -14,11 +14,14 @@ from trtllm_builder.attest.envelope import sign
 from trtllm_builder.attest.keys import PrivateKey, parse_private_key
 from trtllm_builder.cli import verify as command
 from trtllm_builder.errors import UsageError
+from trtllm_builder.repro.inputs import Input
+from trtllm_builder.repro.lock import Lock, lock_path
 from trtllm_builder.repro.sbom import bill_of_materials
 from trtllm_builder.verify.audit import audit
 from trtllm_builder.verify.checks import Check
+from trtllm_builder.verify.checks.lock import lock_check
 from trtllm_builder.verify.checks.provenance import provenance_checks
-from trtllm_builder.verify.expect import Expectation
+from trtllm_builder.verify.expect import Expectation, record_path
 
 SHA, OTHER = "ab" * 32, "cd" * 32
 VERSION = "1.2.0+sd.cu130.sm89"
@@ -74,6 +77,35 @@ def test_provenance(beside: Beside) -> None:
         beside.plain.write_text(text)
         rubbish, _ = beside.checks()
         assert rubbish.fatal and "is no in-toto statement: " in str(rubbish.evidence[0]), text
+
+
+@pytest.mark.parametrize("who", ["record", "plain", "bundle"])
+def test_a_lock_is_the_one_that_is_named(beside: Beside, who: str) -> None:
+    lock = Lock("mine", {"a": "\u00e9"}, 1, (Input("tool", "ninja", "", {"sha256": SHA}, 1, "1.12"),))
+    path = lock_path(beside.wheel)
+    assert (lock_check(beside.wheel, SHA).status, lock_check(beside.wheel, SHA).severity) == ("skipped", "info")
+    path.write_text(lock.render())
+    unnamed = lock_check(beside.wheel, SHA)
+    assert unnamed.status == "skipped" and "neither record nor provenance" in str(unnamed.evidence[0])
+
+    named = {"lock": {"sha256": lock.digest}}
+    if who == "record":
+        record = {"wheel": {"sha256": SHA}, **named}
+        record_path(beside.wheel).write_text(json.dumps(record))
+    else:
+        said = statement(predicate={"buildDefinition": {"internalParameters": named}})
+        beside.plain.write_bytes(said) if who == "plain" else beside.bundle.write_text(sign(said, new_key()).line())
+    good = lock_check(beside.wheel, SHA)
+    assert good.status == "passed" and lock.digest in str(good.evidence[0])
+    # Of other bytes it says nothing of this wheel.
+    assert lock_check(beside.wheel, OTHER).status == "skipped"
+    # How it is laid out does not count, what it says does.
+    path.write_text(json.dumps(lock.to_json(), indent=7))
+    assert lock_check(beside.wheel, SHA).status == "passed"
+    for text in (lock.render().replace("1.12", "1.13"), "", "[]", "[" * 9999, '{"a": NaN}'):
+        path.write_text(text)
+        altered = lock_check(beside.wheel, SHA)
+        assert altered.fatal and path.name in str(altered.evidence[0]) and altered.remedy, text
 
 
 def test_signatures(beside: Beside) -> None:

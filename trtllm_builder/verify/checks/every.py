@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from trtllm_builder.attest.keys import PublicKey
@@ -13,6 +13,7 @@ from trtllm_builder.verify.checks.archive import archive_checks
 from trtllm_builder.verify.checks.beside import build_record_check
 from trtllm_builder.verify.checks.imports import import_check
 from trtllm_builder.verify.checks.links import link_checks
+from trtllm_builder.verify.checks.lock import lock_check
 from trtllm_builder.verify.checks.names import name_checks
 from trtllm_builder.verify.checks.needed import needed_check
 from trtllm_builder.verify.checks.provenance import provenance_checks
@@ -37,8 +38,9 @@ def static_checks(
     cross_check: bool = False,
     auditwheel: Opinion | None = None,
     trusted: Sequence[PublicKey] = (),
+    beside: bool = True,
 ) -> tuple[Check, ...]:
-    """A function of the facts that one pass over the wheel gathered, and of what lies beside it."""
+    """A function of the facts that one pass over the wheel gathered and, with ``beside``, of what lies beside it."""
     return (
         *archive_checks(wheel, expectation),
         *name_checks(wheel, expectation),
@@ -51,7 +53,12 @@ def static_checks(
         torch_check(wheel, libraries, expectation),
         requirement_check(wheel, expectation),
         import_check(wheel, libraries, expectation),
-        build_record_check(wheel.path, wheel.sha256),
         sbom_check(wheel),
-        *provenance_checks(wheel.path, wheel.sha256, trusted),
+        *(_beside(wheel, trusted) if beside else ()),
     )
+
+
+def _beside(wheel: Wheel, trusted: Sequence[PublicKey]) -> Iterator[Check]:
+    yield build_record_check(wheel.path, wheel.sha256)
+    yield lock_check(wheel.path, wheel.sha256)
+    yield from provenance_checks(wheel.path, wheel.sha256, trusted)

@@ -5,7 +5,7 @@ Sources: in-toto's Statement v1 and bundle (``FILE.intoto.jsonl``), SLSA's prove
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,7 +21,7 @@ _CHANGED = "It was made for another file, or one of the two was changed: fetch b
 
 def provenance_checks(wheel: Path, sha256: str, trusted: Sequence[PublicKey]) -> tuple[Check, ...]:
     """provenance and signature: ``WHEEL.intoto.json`` and ``WHEEL.intoto.jsonl``, where there are such."""
-    plain, bundle = (wheel.with_name(f"{wheel.name}.intoto.{suffix}") for suffix in ("json", "jsonl"))
+    plain, bundle = _places(wheel)
     if plain.is_file():
         provenance = _provenance(plain, sha256)
     elif bundle.is_file():
@@ -29,6 +29,21 @@ def provenance_checks(wheel: Path, sha256: str, trusted: Sequence[PublicKey]) ->
     else:
         provenance = skipped("provenance", _PROVENANCE, f"there is no {plain.name} beside it", severity="info")
     return provenance, _signature(plain, bundle, sha256, trusted)
+
+
+def said_of(wheel: Path, sha256: str) -> Iterator[tuple[Path, Statement]]:
+    """What the files beside it say of this very wheel, whoever said it."""
+    plain, bundle = _places(wheel)
+    with suppress(OSError, StatementError):
+        said = read_statement(_read(plain))
+        if said.is_of(sha256):
+            yield plain, said
+    with suppress(OSError, StatementError):
+        yield from ((bundle, said) for _, said in _signed(_read(bundle)) if said.is_of(sha256))
+
+
+def _places(wheel: Path) -> tuple[Path, Path]:
+    return wheel.with_name(f"{wheel.name}.intoto.json"), wheel.with_name(f"{wheel.name}.intoto.jsonl")
 
 
 def _provenance(path: Path, sha256: str) -> Check:
