@@ -137,7 +137,7 @@ class Forecast:
         return round(most + self._largest * self._off)
 
     def delay(self, weight: Weight, room: int) -> float | None:
-        """Seconds from now after which it may start: 0 for now, None when that can't be told."""
+        """Seconds from now after which it may start, of a few that are tried; None when none of them will do."""
         edges = self._edges[:: max(1, len(self._edges) // _DELAYS)] if weight.seconds and not self._timeless else (0.0,)
         return next((edge for edge in edges if self.fits(weight, room, edge)), None)
 

@@ -3,19 +3,20 @@
 What it assumes, and where that is kinder or harsher than a machine:
 
 * A compile is (seconds, peak, growth): its memory grows in a straight line to its peak at that share of its time and
-  stays there to its end. Real nvcc has a first hill (cudafe++) and holds little after cicc has ended: less.
+  stays there to its end. Where its course was recorded, it follows that: three hills, and the peak a tenth of the time.
 * Files come in the order of a build system that keeps a fixed number of jobs open; they do not depend on each other.
   Orders are shuffled, or clustered in runs of one kind, as the kernels of one directory are: then heavy ones meet.
-* Processors are shared evenly. Memory bandwidth and caches are not simulated, nor are links, preprocessing and
-  neighbours. What the machine holds besides compilers is constant.
+* Processors are shared evenly, and two threads of a core share it where the machine is said to have such. Memory
+  bandwidth and caches are not simulated, nor are links, preprocessing and neighbours. What the machine holds besides
+  compilers is constant.
 * Near the limit everything slows down, since the kernel drops the compilers' own code from its file cache and reads it
   back: below 4 % of the limit free, speed falls in a straight line to 2 %. (Measured: 16 compilers that want 38 GB
   under 24 GiB are not done after 590 s, and none was killed.) The kernel's pressure figure (PSI) says so to the gate.
 * Over the limit the compiler that holds most is killed. With a static job count it is started again at once, which is
   kinder than a build that fails; at the gate it runs alone with doubled weight, and the gate is careful from then on.
-* The gate sees what is free and held exactly, every second or two and whenever a compiler comes or goes. What it knows
-  beforehand is wrong: learned peaks by 4 % (one in thirty by a quarter), learned seconds by up to 15 %, learned growth
-  by up to 10 %. Cold, it knows the kind of a file, as the packaged table describes it, and nothing else.
+* The gate sees what is free and held exactly, at every tick and whenever a compiler comes or goes. What it knows
+  beforehand is wrong (``Errors``): learned peaks by 4 % (one in thirty by a quarter), seconds by up to 15 % each and by
+  up to 15 % all together. Cold, it knows the kind of a file, as the packaged table describes it, and nothing else.
 """
 
 from __future__ import annotations
