@@ -26,7 +26,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of
 def list_wheels(root: Root, as_json: Json = False) -> None:
     """What the index holds, by project and version."""
     from trtllm_builder.index.model import STANDINGS
-    from trtllm_builder.index.store import open_index
+    from trtllm_builder.index.opening import open_index
     from trtllm_builder.units import format_size
 
     index = open_index(root).read()
@@ -96,8 +96,8 @@ def prune(
 ) -> None:
     """Remove all but the newest of each variant and Python.
 
-    The newest are those published last. Never goes: what was built --locked, what a --lock names, and other
-    projects' wheels.
+    Newest by version, then by the day in the build tag, then by when it was published; withdrawn wheels do not count.
+    Never goes: what was built --locked, what a --lock names, and other projects' wheels.
     """
     from trtllm_builder.build.signals import interruptible
     from trtllm_builder.publish.change import prune as change
@@ -121,7 +121,7 @@ def prune(
 def check(
     root: Root,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Make pages and links anew, and remove what is left over.")
+        bool, typer.Option("--repair", help="Make pages, links and the marker file anew, and remove what is left over.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -134,11 +134,10 @@ def check(
     from trtllm_builder.build.signals import interruptible
     from trtllm_builder.errors import PublishError
     from trtllm_builder.index import check as checking
-    from trtllm_builder.index.store import open_index
+    from trtllm_builder.index.opening import open_index
 
-    store = open_index(root)
     with interruptible():
-        index, problems = checking.repair(store, waiting=_waiting) if repair else checking.check(store)
+        index, problems = checking.repair(root, waiting=_waiting) if repair else checking.check(open_index(root))
     if as_json:
         _echo("check", root, wheels=len(index.wheels), problems=[asdict(problem) for problem in problems])
     else:

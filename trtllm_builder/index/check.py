@@ -10,17 +10,9 @@ from pathlib import Path
 from trtllm_builder.index.files import point, sha256_of
 from trtllm_builder.index.generation import GENERATIONS, PAGES, holds, unused_pages
 from trtllm_builder.index.model import Index, Wheel
+from trtllm_builder.index.opening import CURRENT, FILES, INCOMING, SHOWN, Store, nobody_waits, restore
 from trtllm_builder.index.pages import ProjectPages, all_pages
-from trtllm_builder.index.store import (
-    CURRENT,
-    FILES,
-    INCOMING,
-    SHOWN,
-    Store,
-    nobody_waits,
-    orphans,
-    taking_turn,
-)
+from trtllm_builder.index.store import orphans, taking_turn
 
 
 @dataclass(frozen=True)
@@ -47,10 +39,10 @@ def check(store: Store) -> tuple[Index, tuple[Problem, ...]]:
     return index, tuple(problems)
 
 
-def repair(store: Store, *, waiting: Callable[[], None] = nobody_waits) -> tuple[Index, tuple[Problem, ...]]:
-    """Makes pages and links anew, removes what is left over, and checks again: what is told then is there to stay.
-
-    Raises PublishError."""
+def repair(root: Path, *, waiting: Callable[[], None] = nobody_waits) -> tuple[Index, tuple[Problem, ...]]:
+    """Makes marker, pages and links anew, removes what is left over, and checks again: what is told then is there to
+    stay. Raises PublishError, UsageError for what is no index."""
+    store = restore(root, waiting=waiting)
     with taking_turn(store, waiting=waiting) as turn:
         for name in SHOWN:
             if (store.root / name).is_symlink() or not (store.root / name).exists():

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,10 +39,28 @@ def told(root: Path) -> Iterator[None]:
         ) from error
 
 
+def make_directory(path: Path) -> None:
+    """``path``, unless it is there, for a web server to read: see ``_show``. Raises OSError."""
+    path.mkdir(exist_ok=True)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        _show(descriptor, 0o555)
+    finally:
+        os.close(descriptor)
+
+
+def _show(descriptor: int, bits: int) -> None:
+    """Everybody may read what an index holds, whatever the publisher's umask; who may write there is left to that."""
+    mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+    if mode & bits != bits:
+        os.fchmod(descriptor, mode | bits)
+
+
 def write(path: Path, data: bytes) -> None:
     """A new file, durable but for its name: see ``settle``. Raises OSError, also when it is there."""
     descriptor = os.open(path, _NEW, 0o666)
     try:
+        _show(descriptor, 0o444)
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(descriptor, rest) :]
@@ -56,6 +75,7 @@ def copy(source: Path, target: Path) -> str:
     with source.open("rb") as reader:
         descriptor = os.open(target, _NEW, 0o666)
         try:
+            _show(descriptor, 0o444)
             while block := reader.read(_BLOCK):
                 digest.update(block)
                 rest = memoryview(block)

@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from trtllm_builder.errors import PublishError
-from trtllm_builder.index.files import link, remove, settle, write
+from trtllm_builder.index.files import link, make_directory, remove, settle, write
 from trtllm_builder.index.model import Index, Wheel, is_safe_name
 from trtllm_builder.index.pages import ProjectPages, all_pages
 from trtllm_builder.index.simple import FORM, read_list, read_project
@@ -25,7 +25,7 @@ def write_generation(root: Path, fresh: Path, index: Index, before: tuple[Path, 
     """Makes ``fresh``, durable. A page of ``before``, a generation and what it shows, that shows the same wheels is
     linked. Raises OSError."""
     shown, old = (before[0], {page.path: page.wheels for page in all_pages(before[1])}) if before else (fresh, {})
-    fresh.mkdir()
+    make_directory(fresh)
     made = {fresh}
     for name in ("simple", "v", "locks"):
         _directory(fresh / name, made)
@@ -54,7 +54,7 @@ def _place_pages(root: Path, texts: Mapping[str, str]) -> str:
     if not holds(place, pages):
         fresh = place.with_name(f"{place.name}.new")
         remove(fresh)
-        fresh.mkdir()
+        make_directory(fresh)
         for name, page in pages.items():
             write(fresh / name, page)
         settle(fresh)
@@ -66,7 +66,7 @@ def _place_pages(root: Path, texts: Mapping[str, str]) -> str:
 def _directory(path: Path, made: set[Path]) -> None:
     if path not in made:
         _directory(path.parent, made)
-        path.mkdir()
+        make_directory(path)
         made.add(path)
 
 
@@ -103,6 +103,6 @@ def read_generation(shown: Path) -> tuple[Index, bool]:
     except (OSError, ValueError) as error:
         raise PublishError(
             f"{at} cannot be read: {error}",
-            remedy="the generation before it is beside it: make .current lead there; `index check` says what is wrong",
+            remedy="make .current lead to the generation before it, then publish again what came last",
         ) from error
     return Index(tuple(wheels)), form == FORM

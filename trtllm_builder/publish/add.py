@@ -12,7 +12,8 @@ from typing import Literal
 from trtllm_builder.errors import PublishError
 from trtllm_builder.index.files import sha256_of
 from trtllm_builder.index.model import Index, Lock, Needs, Standing, Wheel
-from trtllm_builder.index.store import PATIENCE, Turn, make_index, nobody_waits, taking_turn
+from trtllm_builder.index.opening import PATIENCE, make_index, nobody_waits
+from trtllm_builder.index.store import Turn, taking_turn
 from trtllm_builder.publish.rules import Candidate
 
 Outcome = Literal["published", "already there", "restored", "verified"]

@@ -11,7 +11,8 @@ from packaging.version import InvalidVersion, Version
 
 from trtllm_builder.errors import PublishError, UsageError
 from trtllm_builder.index.model import Index, Wheel
-from trtllm_builder.index.store import nobody_waits, open_index, taking_turn
+from trtllm_builder.index.opening import nobody_waits, open_index
+from trtllm_builder.index.store import taking_turn
 from trtllm_builder.publish.retention import Choice, choose, named_by
 from trtllm_builder.text import clean
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.utils import parse_wheel_filename
+from packaging.version import Version
 
 from trtllm_builder.errors import ProfileError, UsageError
 from trtllm_builder.index.model import Index, Wheel
@@ -55,8 +56,8 @@ def named_by(locks: Iterable[Path]) -> dict[str, Path]:
 
 
 def choose(index: Index, keep: int, named: dict[str, Path]) -> Choice:
-    """Of each project, variant and set of tags, the ``keep`` wheels published last stay; so does all that is no
-    variant of ours, since ours may depend on it. A yanked wheel counts for nothing: it goes when those kept are newer.
+    """Of each project, variant and set of tags, the ``keep`` newest stay; so does all that is no variant of ours, since
+    ours may depend on it. A yanked wheel counts for nothing: it goes when those kept are newer.
     """
     gone: list[Wheel] = []
     kept: list[Kept] = []
@@ -81,12 +82,18 @@ def _groups(index: Index) -> dict[tuple[str, str, str], list[Wheel]]:
 
 def _beyond(wheels: Sequence[Wheel], keep: int) -> list[Wheel]:
     left, beyond = keep, []
-    for wheel in sorted(wheels, key=lambda wheel: wheel.uploaded, reverse=True):
+    for wheel in sorted(wheels, key=_age, reverse=True):
         if not left:
             beyond.append(wheel)
         elif wheel.yanked is None:
             left -= 1
     return beyond
+
+
+def _age(wheel: Wheel) -> tuple[Version, tuple[int, ...], str, str]:
+    """Smaller for an older one. Of a build tag the number alone counts, which is a day; behind it is a lock's hash."""
+    _, version, build, _ = parse_wheel_filename(wheel.filename)
+    return version, build[:1], wheel.uploaded, wheel.filename
 
 
 def _held(wheel: Wheel, named: dict[str, Path]) -> str:

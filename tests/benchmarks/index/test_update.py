@@ -21,7 +21,8 @@ from pathlib import Path
 import pytest
 
 from trtllm_builder.index.model import Index, Lock, Needs, Wheel
-from trtllm_builder.index.store import make_index, open_index, taking_turn
+from trtllm_builder.index.opening import make_index, open_index
+from trtllm_builder.index.store import taking_turn
 
 _PATH = Path(__file__).parents[2] / "unit" / "publish" / "conftest.py"
 _SPEC = importlib.util.spec_from_file_location("publish_toys", _PATH)

@@ -17,8 +17,8 @@ import pytest
 
 from trtllm_builder.errors import PublishError
 from trtllm_builder.index.check import check
+from trtllm_builder.index.opening import make_index, open_index
 from trtllm_builder.index.published import find_by_lock
-from trtllm_builder.index.store import make_index, open_index
 from trtllm_builder.publish.add import add
 from trtllm_builder.publish.change import prune, yank
 from trtllm_builder.publish.rules import Allowed, Candidate, judge

@@ -13,7 +13,7 @@ import pytest
 
 from trtllm_builder.errors import PublishError
 from trtllm_builder.index.check import check
-from trtllm_builder.index.store import open_index
+from trtllm_builder.index.opening import open_index
 from trtllm_builder.publish.add import add
 from trtllm_builder.publish.rules import Allowed, judge
 

@@ -14,8 +14,9 @@ import pytest
 from trtllm_builder.errors import PublishError, UsageError
 from trtllm_builder.index import generation, simple
 from trtllm_builder.index.check import check, repair
+from trtllm_builder.index.opening import make_index, open_index
 from trtllm_builder.index.published import find_by_lock
-from trtllm_builder.index.store import make_index, open_index, taking_turn
+from trtllm_builder.index.store import taking_turn
 from trtllm_builder.publish.add import add
 from trtllm_builder.publish.change import find, prune, yank
 from trtllm_builder.publish.rules import Allowed, Candidate, judge
@@ -205,7 +206,7 @@ def test_what_is_wrong_is_told_and_what_can_be_is_mended(make_wheel: Make, built
     told = {problem.path.rpartition("/")[2]: problem for problem in check(store)[1]}
     assert set(told) == {"small", "index.json", "more.json", "locks", ".incoming", "0" * 16}
     assert all(problem.repairable for problem in told.values())
-    assert repair(store)[1] == () and check(store)[1] == ()
+    assert repair(index)[1] == () and check(store)[1] == ()
     (index / built.path.name).write_text("")  # a file of somebody else's is none of our business
     (index / "files" / "README").write_text("")
     assert check(store)[1] == ()
@@ -262,7 +263,7 @@ def test_a_file_is_no_index(built: Candidate, tmp_path: Path) -> None:
     for place in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(PublishError):
             add([built], place)
-        with pytest.raises(PublishError):
+        with pytest.raises(UsageError):
             open_index(place)
 
 

@@ -116,7 +116,7 @@ def test_refusals_come_through(make_wheel: Make, tmp_path: Path) -> None:
     for words in (("list",), ("check",), ("yank", "a==1"), ("prune", "--keep", "1")):
         name, *rest = words
         told = bad("index", name, tmp_path, *rest)
-        assert isinstance(told, PublishError) and "is no index of ours" in str(told)
+        assert isinstance(told, UsageError) and "is no index of ours" in str(told)
 
 
 def test_an_address_is_looked_at_before_the_wheels_are(tmp_path: Path) -> None:

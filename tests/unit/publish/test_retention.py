@@ -46,10 +46,25 @@ def test_of_each_variant_and_python_the_newest_stay(entry: Entry) -> None:
     assert {wheel.variant for wheel in gone} == {"cu130-sm89"}
 
 
-def test_newest_is_what_was_published_last(entry: Entry) -> None:
-    """A fix of an old release is newer than last month's release."""
-    index = Index((entry(version="2.0+sd.cu130.sm89", day=1), entry(version="1.9.1+sd.cu130.sm89", day=2)))
-    assert versions(choose(index, 1, {}).gone) == ["2.0"]
+def test_newest_is_the_highest_version_whenever_it_came(entry: Entry) -> None:
+    """Also of one publication, and when an older one was published again later."""
+    for day in (1, 3):
+        index = Index((entry(version="1.10+sd.cu130.sm89", day=2), entry(version="1.9.1+sd.cu130.sm89", day=day)))
+        assert versions(choose(index, 1, {}).gone) == ["1.9.1"]
+    together = (entry(version="2.0+sd.cu130.sm89"), entry(version="1.9.1+sd.cu130.sm89"))
+    for wheels in (together, together[::-1]):
+        assert versions(choose(Index(wheels), 1, {}).gone) == ["1.9.1"]
+
+
+def test_of_one_version_the_later_build_is_newer(entry: Entry) -> None:
+    """By the number of its build tag; of one number, by when it was published, not by the hash behind the number."""
+    wheels = [
+        entry(day=day, tag=f"{build}cp312-cp312-linux_x86_64")
+        for build, day in (("", 9), ("20260101_ff-", 3), ("20260102_bb-", 1), ("20260102_aa-", 2))
+    ]
+    for keep in (1, 2, 3):
+        gone = choose(Index(tuple(reversed(wheels))), keep, {}).gone
+        assert sorted(wheel.filename for wheel in gone) == sorted(w.filename for w in wheels[: 4 - keep])
 
 
 def test_a_yanked_wheel_does_not_take_the_place_of_one_that_works(entry: Entry) -> None:
