@@ -29,14 +29,18 @@ _MOST_SHOWN = 20_000  # bytes of its report
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """``original`` and ``wheel`` are the two, with their sha256; ``comparison`` is None where they are the same.
-    ``second_opinion`` is diffoscope's, empty where it is not installed or was not needed."""
+    """``original`` and ``wheel`` are the two, with their sha256; ``workspace`` is where the second was built, and still
+    is. ``cached`` files were not compiled but came from a compile cache: of their compiling the comparison says
+    nothing. ``comparison`` is None where the wheels are the same. ``second_opinion`` is diffoscope's, empty where it is
+    not installed or was not needed."""
 
     original: Path
     original_sha256: str
     wheel: Path
     sha256: str
     lock: str
+    workspace: Path
+    cached: int
     comparison: Comparison | None
     second_opinion: str
 
@@ -51,6 +55,8 @@ class Rebuilt:
             "lock": self.lock,
             "original": {"path": str(self.original), "sha256": self.original_sha256},
             "rebuilt": {"path": str(self.wheel), "sha256": self.sha256},
+            "workspace": str(self.workspace),
+            "cached": self.cached,
             "comparison": self.comparison.to_json() if self.comparison else None,
             "diffoscope": self.second_opinion or None,
         }
@@ -79,7 +85,8 @@ def rebuild(subject: Path, asked: Asked, observer: Observer, environ: Mapping[st
     done = build(request, observer, rebuild=True)
     comparison = None if done.sha256 == original_sha256 else compare(original, done.wheel)
     opinion = _diffoscope(original, done.wheel, environ) if comparison else ""
-    return Rebuilt(original, original_sha256, done.wheel, done.sha256, digest, comparison, opinion)
+    cached = json.loads(done.record.read_text("utf-8"))["measured"]["cache"]["hits"]
+    return Rebuilt(original, original_sha256, done.wheel, done.sha256, digest, workspace, cached, comparison, opinion)
 
 
 def _again(request: Request, workspace: Path, build_tag: str, cache: bool) -> Request:

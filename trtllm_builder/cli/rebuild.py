@@ -9,9 +9,21 @@ import typer
 
 
 def rebuild(
-    subject: Annotated[Path, typer.Argument(metavar="WHEEL|LOCK", help="A wheel with its lock beside it, or a lock.")],
-    without_cache: Annotated[
-        bool, typer.Option("--without-cache", help="Compile every file, whatever the compile cache has.")
+    subject: Annotated[
+        Path,
+        typer.Argument(
+            metavar="WHEEL|LOCK",
+            help="A wheel with its lock beside it; or a lock: then the wheel beside it, else the one that was kept "
+            "here when it was built from it.",
+        ),
+    ],
+    with_cache: Annotated[
+        bool,
+        typer.Option(
+            "--with-cache/--without-cache",
+            help="Take what the compile cache has: quicker, and proves nothing of what comes from it. Else every file "
+            "is compiled.",
+        ),
     ] = False,
     jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Compilers at once.")] = None,
     workspace: Annotated[
@@ -48,18 +60,22 @@ def rebuild(
     )
     subject, environ = subject.expanduser().absolute(), dict(os.environ)
     if as_json:
-        found = build_again(subject, asked, LockView(), environ, cache=not without_cache)
+        found = build_again(subject, asked, LockView(), environ, cache=with_cache)
         typer.echo(json.dumps(found.to_json(), indent=2))
         if not found.same:
             raise typer.Exit(VerifyError.exit_code)
         return
     with choose_view(False) as view:
-        found = build_again(subject, asked, view, environ, cache=not without_cache)
+        found = build_again(subject, asked, view, environ, cache=with_cache)
     typer.echo("")
     typer.echo(f"first   {found.original_sha256}  {found.original}")
     typer.echo(f"second  {found.sha256}  {found.wheel}")
+    typer.echo(f"built   in {found.workspace}, which stays until `trtllm-build gc`")
+    if found.cached:
+        plural = "s" * (found.cached > 1)
+        typer.echo(f"cache   {found.cached} file{plural} came from the compile cache: no compiler ran for them")
     if found.same:
-        typer.echo("the same, byte for byte")
+        typer.echo("the same, byte for byte" + (", but for what was not compiled" if found.cached else ""))
         return
     for line in comparison_lines(found.comparison) if found.comparison else ():
         typer.echo(line)

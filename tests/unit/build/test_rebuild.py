@@ -6,13 +6,16 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from trtllm_builder.build import rebuild as rebuilding
 from trtllm_builder.build.locked import check, check_inputs
 from trtllm_builder.build.rebuild import Rebuilt, rebuild
+from trtllm_builder.cli import rebuild as command
 from trtllm_builder.errors import ProfileError, UsageError
 from trtllm_builder.plan.locking import locked_values
 from trtllm_builder.plan.request import Asked, Request, make_request
@@ -38,18 +41,21 @@ def again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Rebu
     """``rebuild`` with a build that gives these bytes; the request it was given is in ``asked``."""
     monkeypatch.setattr(rebuilding, "make_plan", lambda _: (SimpleNamespace(caches=str(tmp_path / "caches")), None))
 
-    def call(subject: Path, data: bytes, **more: Any) -> Rebuilt:
+    def call(subject: Path, data: bytes, cache: bool = False, **more: Any) -> Rebuilt:
         def build(request: Request, observer: object, *, rebuild: bool) -> Any:
             assert rebuild and request.locked is not None
             asked.append(request)
             result = request.asked.out / NAME
             result.parent.mkdir(exist_ok=True)
             result.write_bytes(data)
-            return SimpleNamespace(wheel=result, sha256=hashlib.sha256(data).hexdigest())
+            hits = 3 if request.loaded.profile.build.ccache.enabled else 0
+            record = result.with_name("record.json")
+            record.write_text(json.dumps({"measured": {"cache": {"hits": hits}}}))
+            return SimpleNamespace(wheel=result, record=record, sha256=hashlib.sha256(data).hexdigest())
 
         monkeypatch.setattr(rebuilding, "build", build)
         words = Asked("", tmp_path / "again", **more)
-        return rebuild(subject, words, SimpleNamespace(), ENVIRON, cache=False)  # type: ignore[arg-type]
+        return rebuild(subject, words, SimpleNamespace(), ENVIRON, cache=cache)  # type: ignore[arg-type]
 
     asked: list[Request] = []
     call.asked = asked  # type: ignore[attr-defined]
@@ -67,6 +73,27 @@ def test_the_same_bytes_with_the_wheels_own_tag_in_a_place_of_its_own(
     assert request.asked.workspace.parent == tmp_path / "caches" / "workspaces"
     assert request.build_tag == "20260101_1a2b3c4d"
     assert not request.loaded.profile.build.ccache.enabled
+
+
+@pytest.mark.parametrize("words", [(), ("--with-cache",)])
+def test_the_verdict_says_for_what_no_compiler_ran(
+    wheel: Path, again: Any, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    def build_again(subject: Path, *_: object, cache: bool) -> Rebuilt:
+        return cast(Rebuilt, again(subject, b"a wheel", cache=cache))
+
+    monkeypatch.setattr(rebuilding, "rebuild", build_again)
+    app = typer.Typer()
+    app.command()(command.rebuild)
+    done = CliRunner().invoke(app, [str(wheel), *words], catch_exceptions=False)
+    said = " ".join(done.output.split())
+    assert done.exit_code == 0 and f"built in {again.asked[0].asked.workspace}" in said and "gc" in said
+    if words:
+        assert "3 files came from the compile cache: no compiler ran" in said
+        assert "the same, byte for byte, but for what was not compiled" in said
+    else:
+        assert "cache" not in said.rpartition("second")[2].replace(str(again.asked[0].asked.workspace), "")
+        assert said.endswith("the same, byte for byte")
 
 
 def test_a_wheel_without_a_tag_is_made_again_without_one(wheel: Path, again: Any) -> None:
