@@ -45,8 +45,8 @@ class Jobs:
 class Evidence:
     """``returncode`` as subprocess gives it. ``killed`` is how many processes the kernel killed for memory during the
     build and ``killed_source`` the counter; None and the reason when that cannot be told. ``alone`` are compilers that
-    were killed for memory also when nothing else ran, ``mended`` how many were killed and then tried once more. Sizes
-    in bytes."""
+    were killed for memory also when nothing else ran, ``mended`` how many were killed and then tried once more.
+    ``lowered`` is the limit at the start where that was a higher one. Sizes in bytes."""
 
     returncode: int | None
     killed: int | None
@@ -58,6 +58,7 @@ class Evidence:
     disks: tuple[tuple[str, Disk], ...] = ()
     alone: tuple[Killed, ...] = ()
     mended: int = 0
+    lowered: int | None = None
 
     @property
     def most_memory(self) -> int:
@@ -87,7 +88,8 @@ class Evidence:
         if self.peak_memory:
             told.append(f"The build held {format_size(self.peak_memory)} of memory at its peak.")
         if self.limit is not None and self.limit.limit <= self.total:
-            told.append(f"Memory is limited to {format_size(self.limit.limit)} by {self.limit.source}.")
+            more = f", lowered from {format_size(self.lowered)} while it was built" if self.lowered else ""
+            told.append(f"Memory is limited to {format_size(self.limit.limit)} by {self.limit.source}{more}.")
         told += [f"{format_size(disk.free)} are free in {name}." for name, disk in self.disks]
         return tuple(told)
 
@@ -104,7 +106,8 @@ def gather(
     root: Path = Path("/"),
 ) -> Evidence:
     """What changed since ``before``. ``directories`` are those that the build wrote to."""
-    seen = rise(before.kills, read_kills(root))
+    now = snapshot(root)
+    seen = rise(before.kills, now.kills)
     disks: dict[int, tuple[str, Disk]] = {}
     for directory in directories:
         try:
@@ -116,11 +119,16 @@ def gather(
         returncode=returncode,
         killed=seen.count,
         killed_source=seen.source,
-        limit=before.limit,
-        total=before.total,
+        limit=now.limit,
+        total=now.total,
         peak_memory=peak_memory,
         jobs=jobs,
         disks=tuple(disks.values()),
         alone=alone,
         mended=mended,
+        lowered=_most(before) if _most(now) < _most(before) else None,
     )
+
+
+def _most(seen: Snapshot) -> int:
+    return min(seen.limit.limit, seen.total) if seen.limit else seen.total

@@ -190,7 +190,8 @@ class Broker:
             self._decisions.killed(job, found.source, again=again)
             self.again += again
             if not again:
-                self.killed += (Killed(job.task.name, job.most, found.source),)
+                known = job.predicted.bytes if job.predicted.origin == "measured" else 0
+                self.killed += (Killed(job.task.name, job.most, found.source, known),)
         if not again:
             self._say(job, _KEEP)
             self._ended(job, status)

@@ -24,7 +24,8 @@ def reserve_of(memory: Memory) -> int:
 
 
 class BudgetReader:
-    """Knows where to read from; called with a moment of a monotonic clock, it reads. ``reserve`` in bytes.
+    """Knows where to read from; called with a moment of a monotonic clock, it reads. ``reserve`` in bytes: what stays
+    free as long as no limit is lowered, else so much less.
 
     It remembers since when the kernel has reported pressure: of the innermost cgroup that tells (version 2,
     memory.pressure), else of the machine (/proc/pressure/memory); Documentation/accounting/psi.rst. Which cgroups this
@@ -35,15 +36,28 @@ class BudgetReader:
         self._reserve = reserve
         self._root = root
         self._levels = levels("memory", root)
+        self._most = _most(read_memory(root, self._levels))
         self._pressed_since: float | None = None
 
     def __call__(self, now: float) -> Budget:
-        free = read_memory(self._root, self._levels).allowed
+        memory = read_memory(self._root, self._levels)
         if pressure(self._levels, self._root) < _PRESSED:
             self._pressed_since = None
         elif self._pressed_since is None:
             self._pressed_since = now
-        return Budget(free, self._reserve, self._pressed_since)
+        return Budget(memory.allowed, self._kept(_most(memory)), self._pressed_since)
+
+    def _kept(self, most: int) -> int:
+        """A reserve as large as a lowered limit would keep all compilers out for ever."""
+        if most >= self._most:
+            return self._reserve
+        share = self._reserve * most // self._most
+        return min(max(share, min(self._reserve, _GIB // 2)), most // 2)
+
+
+def _most(memory: Memory) -> int:
+    """Bytes that could be taken were nothing in use."""
+    return min([memory.total, *(limit.limit for limit in memory.limits)])
 
 
 def pressure(above: tuple[Level, ...], root: Path = Path("/")) -> float:

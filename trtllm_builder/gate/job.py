@@ -36,11 +36,12 @@ class Judge(Protocol):
 @dataclass(frozen=True)
 class Killed:
     """A compiler that was killed for memory twice, the second time alone. ``peak`` in bytes, as far as it was seen;
-    ``counter`` is what told that it was for memory."""
+    ``counter`` is what told that it was for memory; ``known`` is what it took where it ended well, 0 for never seen."""
 
     name: str
     peak: int
     counter: str
+    known: int = 0
 
 
 @dataclass

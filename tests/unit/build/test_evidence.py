@@ -186,6 +186,21 @@ def test_killed_also_alone_names_it_and_what_would_fit_instead_of_fewer_jobs() -
     assert any("ran once more with nothing beside" in line for line in found.evidence)
 
 
+def test_a_limit_that_was_lowered_is_the_one_that_killed(tmp_path: Path) -> None:
+    version2(tmp_path, 0, 0)
+    before = snapshot(tmp_path)
+    write(tmp_path, {"sys/fs/cgroup/pod/build/memory.max": str(2 * GIB)})
+    counter = "oom_kill in memory.events"
+    alone = (Killed("big.cu", 1 * GIB, counter, known=7 * GIB), Killed("b.cu", GIB, counter))
+    found = judge(gather(before, returncode=1, alone=alone, root=tmp_path))
+    assert "2.0 GiB (/sys/fs/cgroup/pod/build/memory.max, lowered from 16.0 GiB since" in found.first.sentence
+    assert "big.cu (and b.cu)" in found.first.sentence and "took 7.0 GiB in an earlier build" in found.first.sentence
+    assert "gives the build 9 GiB" in found.first.remedy
+    assert any("lowered from 16.0 GiB" in line for line in found.evidence)
+    nothing = judge(gather(before, returncode=1, alone=alone[1:], root=tmp_path))
+    assert "gives the build 3 GiB" in nothing.first.remedy
+
+
 def test_a_kill_that_was_mended_is_not_why_a_build_failed() -> None:
     found = judge(replace(SEEN, mended=1), REFUSED)
     assert found.first.id == "header-missing" and not found.others

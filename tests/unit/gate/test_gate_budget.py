@@ -56,6 +56,17 @@ def test_the_tightest_of_all_ancestors_decides(tmp_path: Path) -> None:
     assert reader(2.0).free == 0
 
 
+def test_the_reserve_shrinks_with_a_limit_that_is_lowered(tmp_path: Path) -> None:
+    reader = BudgetReader(4 * GIB, _pod(tmp_path))
+    expected = {32: 4, 40: 4, 16: 2, 2: 0.5, 0.5: 0.25, 24: 3}
+    assert {limit: _pod(tmp_path, max=str(int(limit * GIB))) and reader(0.0).reserve / GIB for limit in expected} == (
+        expected
+    )
+    none = BudgetReader(0, _pod(tmp_path))
+    _pod(tmp_path, max=str(GIB))
+    assert none(0.0).reserve == 0
+
+
 def test_pressure_is_remembered_from_when_it_began(tmp_path: Path) -> None:
     calm, bad = "some avg10=9.99 avg60=0.00 avg300=0.00 total=1", "some avg10=10.00 avg60=0.00 avg300=0.00 total=9"
     reader = BudgetReader(GIB, _pod(tmp_path, pressure=calm))

@@ -51,20 +51,28 @@ def _without_evidence(cause: Cause) -> Cause:
 def _bound(evidence: Evidence) -> str:
     limit = evidence.limit
     bound = format_size(evidence.most_memory)
-    return bound + (f" ({limit.source})" if limit and limit.limit <= evidence.total else " (all of this machine)")
+    if limit is None or limit.limit > evidence.total:
+        return f"{bound} (all of this machine)"
+    lowered = f", lowered from {format_size(evidence.lowered)} since the build began" if evidence.lowered else ""
+    return f"{bound} ({limit.source}{lowered})"
 
 
 def _too_large(evidence: Evidence, causes: Sequence[Cause]) -> Cause:
     """One compiler does not fit by itself: fewer jobs change nothing."""
     one = evidence.alone[0]
     seen = next((cause for cause in causes if cause.id in (KILLED, OUT_OF_MEMORY)), None)
-    more = f" (and {len(evidence.alone) - 1} others)" if len(evidence.alone) > 1 else ""
-    wanted = math.ceil(1.5 * max(evidence.most_memory, one.peak) / 2**30)
+    others = [other.name for other in evidence.alone[1:]]
+    more = f" (and {len(others)} more)" if len(others) > 3 else f" (and {', '.join(others)})" if others else ""
+    needed = f", took {format_size(one.known)} in an earlier build" if one.known > one.peak else ""
+    known = max(other.known for other in evidence.alone)
+    # Of one that never ended well nobody knows how much more it wants.
+    most = max(evidence.most_memory, *(other.peak for other in evidence.alone))
+    wanted = math.ceil((1.2 * known if known > most else 1.5 * most) / 2**30)
     return Cause(
         OUT_OF_MEMORY,
         Rank.CAUSE,
         f"The compiler of {one.name}{more} was killed for lack of memory twice, the second time with nothing beside it:"
-        f" it held {format_size(one.peak)} when it was killed, the build may have {_bound(evidence)}, and "
+        f" it held {format_size(one.peak)} when it was killed{needed}, the build may have {_bound(evidence)}, and "
         f"{one.counter} rose.",
         f"take a machine, or a container, that gives the build {wanted} GiB, or add swap; fewer architectures "
         "(cuda.architectures) or --threads 1 for nvcc take less; then go on with the same command",
