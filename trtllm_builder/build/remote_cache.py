@@ -1,7 +1,8 @@
 """The server that compilations come from: tried before the build, given up when it fails, and remembered.
 
 ccache reads its configuration at every call, so a server that stops answering can be left out in the middle of a
-build, and the password needs to stand in no environment that upstream's scripts see.
+build, and the password needs to stand in no environment that upstream's scripts see. The configuration is a file
+without a name, held open by this process alone and read through /proc: however this process ends, it is gone.
 """
 
 from __future__ import annotations
@@ -16,15 +17,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 from trtllm_builder.build.cache_log import CacheLog
+from trtllm_builder.build.cache_trial import try_server
 from trtllm_builder.build.journal import Json
 from trtllm_builder.errors import HostError
 from trtllm_builder.plan.compile_cache import storage
-from trtllm_builder.process import run
 from trtllm_builder.profile.cache import RemoteCache
-from trtllm_builder.text import redact
 
 _STORAGE, _CONFIGURATION = "CCACHE_REMOTE_STORAGE", "CCACHE_CONFIGPATH"
-_LIMIT = 20.0
 # Calls that failed; each may have cost seconds.
 _MOST_FAILURES = 10
 _TAINT = "filled-from-an-untrusted-server"
@@ -33,22 +32,28 @@ _USED = "trtllm-builder-caches.json"
 
 @dataclass
 class Server:
-    """The server in use during one compile stage; ``url`` without credentials, empty when there is none."""
+    """The server in use during one compile stage; ``url`` without credentials, empty when there is none;
+    ``configuration`` the descriptor of what ccache reads."""
 
     url: str
-    configuration: Path
+    configuration: int = -1
 
     def look(self, log: CacheLog) -> str:
         """Leaves it out when it fails again and again; then a sentence, else nothing."""
         failed, unusable = log.remote_failures, log.unusable
         if not self.url or failed + unusable < _MOST_FAILURES:
             return ""
-        left, self.url = self.url, ""
-        _write(self.configuration, "")
+        left = self.url
+        self.leave()
         told = f"did not answer {failed} calls" if failed else ""
         if unusable:
             told += f"{' and ' * bool(told)}gave {unusable} times what ccache cannot use"
         return f"{left} {told}, and is left alone for the rest of this build"
+
+    def leave(self) -> None:
+        """From the next call on ccache knows of no server."""
+        self.url = ""
+        os.ftruncate(self.configuration, 0)
 
 
 @contextmanager
@@ -57,28 +62,25 @@ def serving(
 ) -> Iterator[tuple[Server, dict[str, str], str]]:
     """The server, the build's environment with it, and why it is not used, if it is not.
 
-    ``secrets`` is the environment that the password may be in. The configuration is in ``directory`` for as long as
-    this lasts. Raises HostError when the password is not where the profile says.
+    ``secrets`` is the environment that the password may be in; ``directory`` is for scratch. Raises HostError when the
+    password is not where the profile says.
     """
-    configuration = directory / "ccache.conf"
-    server = Server("", configuration)
     if remote is None:
-        yield server, dict(environment), ""
+        yield Server(""), dict(environment), ""
         return
+    told = f"remote_storage = {storage(remote, with_password(remote, secrets))}\n"
+    server = Server(remote.url, _nameless(directory))
     world = {name: value for name, value in environment.items() if name != _STORAGE}
-    world[_CONFIGURATION] = str(configuration)
-    told = storage(remote, with_password(remote, secrets))
+    world[_CONFIGURATION] = f"/proc/{os.getpid()}/fd/{server.configuration}"
     try:
-        _write(configuration, f"remote_storage = {told}\n")
-        why = _try(world, directory)
+        os.write(server.configuration, told.encode())
+        why = try_server(remote, world, directory)
         if why:
-            _write(configuration, "")
+            server.leave()
             why = f"{remote.url} is not used: {why}"
-        else:
-            server.url = remote.url
         yield server, world, why
     finally:
-        configuration.unlink(missing_ok=True)
+        os.close(server.configuration)
 
 
 def with_password(remote: RemoteCache, secrets: Mapping[str, str]) -> str:
@@ -100,23 +102,6 @@ def with_password(remote: RemoteCache, secrets: Mapping[str, str]) -> str:
     rest = rest.removeprefix("//")
     # A socket has no host, and the password must stand before one.
     return f"{scheme}://{':'.join(words)}@{'localhost' if scheme == 'redis+unix' else ''}{rest}"
-
-
-def _try(environment: Mapping[str, str], directory: Path) -> str:
-    """Why the server cannot be used, by one small compilation: as ccache sees it, password and all."""
-    with tempfile.TemporaryDirectory(prefix="cache-", dir=directory) as name:
-        place = Path(name)
-        (place / "try.c").write_text("int tried;\n")
-        world = {**environment, "CCACHE_DIR": str(place / "cache"), "CCACHE_STATSLOG": str(place / "log")}
-        try:
-            done = run(["ccache", "gcc", "-c", "try.c", "-o", "try.o"], env=world, cwd=place, timeout=_LIMIT)
-        except OSError as error:
-            return f"ccache could not be tried: {error.strerror}"
-        log = CacheLog(place / "log", place)
-        log.whole()
-        if log.remote_failures:
-            return "it does not answer, or does not take the password"
-        return "" if done.ok else redact(done.last_line)
 
 
 def note_use(build: Path, cache: Path, remote: RemoteCache | None, url: str) -> None:
@@ -150,10 +135,10 @@ def read_use(build: Path, cache: Path) -> Json:
     return {"remote": sorted(set(remotes)), "trusted": trusted}
 
 
-def _write(path: Path, text: str) -> None:
-    """In one step, and for nobody else to read: it may hold a password."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.unlink(missing_ok=True)
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-        stream.write(text)
-    partial.replace(path)
+def _nameless(directory: Path) -> int:
+    """A descriptor of a file that has no name, in memory or, for a Python without that, in ``directory``."""
+    try:
+        return os.memfd_create("ccache.conf")
+    except AttributeError:
+        with tempfile.TemporaryFile(dir=directory) as file:
+            return os.dup(file.fileno())

@@ -91,10 +91,13 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
 
 @dataclass
 class HttpStore:
-    """Files by path; ``user`` is what Basic authentication must name, ``asked`` the methods of all requests."""
+    """Files by path; ``user`` is what Basic authentication must name, ``asked`` the methods of all requests; ``page``
+    is what every path holds instead, ``refuses`` the status of every PUT."""
 
     port: int
     user: str = ""
+    page: bytes = b""
+    refuses: int = 0
     files: dict[str, bytes] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
@@ -116,6 +119,8 @@ def http_store() -> Iterator[HttpStore]:
             store.asked.append(self.command)
             if store.user and self.headers.get("Authorization") != store.user:
                 self.answer(401)
+            elif store.page:
+                self.answer(200, store.page)
             elif self.path in store.files:
                 self.answer(200, store.files[self.path])
             else:
@@ -128,6 +133,8 @@ def http_store() -> Iterator[HttpStore]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if store.user and self.headers.get("Authorization") != store.user:
                 self.answer(401)
+            elif store.refuses:
+                self.answer(store.refuses)
             else:
                 store.files[self.path] = body
                 self.answer(201)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -33,7 +36,7 @@ def test_redis_gives_another_machine_what_was_compiled_here(
         assert server.url == url and why == ""
         assert PASSWORD not in str(environ) and "REMOTE_STORAGE" not in str(environ)
         configuration = Path(environ["CCACHE_CONFIGPATH"])
-        assert configuration.stat().st_mode & 0o777 == 0o600
+        assert str(configuration.readlink()).endswith(" (deleted)"), "no name, so that nothing stays of it"
         assert "cache_miss" in compile_c(environ) and redis.keys() >= 2
         assert "remote_storage_hit" in compile_c(environ)
     assert not configuration.exists()
@@ -80,7 +83,8 @@ def test_http_with_a_user(http_store: HttpStore, world: dict[str, str], compile_
 def test_redis_refuses(redis: Redis, world: dict[str, str], compile_c: Compile, tmp_path: Path, password: str) -> None:
     values = {"url": f"redis://127.0.0.1:{redis.port}", **({"password_variable": "S"} if password else {})}
     with served(world, tmp_path, {"S": password}, **values) as (server, environ, why):
-        assert server.url == "" and "is not used: it does not answer, or does not take the password" in why
+        told = "it does not take the password" if password else "it wants a password, the profile names none"
+        assert server.url == "" and why.endswith(f" is not used: {told}")
         assert "remote" not in compile_c(environ)
 
 
@@ -88,12 +92,64 @@ def test_redis_refuses(redis: Redis, world: dict[str, str], compile_c: Compile, 
 def test_a_server_that_is_down_or_silent_costs_seconds(
     scheme: str, silent_port: int, world: dict[str, str], compile_c: Compile, tmp_path: Path
 ) -> None:
-    for port in (free_port(), silent_port):
+    for port, told in ((free_port(), "no connection to it: "), (silent_port, "it takes the connection and ")):
         began = time.monotonic()
         with served(world, tmp_path, {}, url=f"{scheme}://127.0.0.1:{port}") as (server, environ, why):
-            assert server.url == "" and why.startswith(f"{scheme}://127.0.0.1:{port} is not used: ")
+            assert server.url == "" and why.startswith(f"{scheme}://127.0.0.1:{port} is not used: {told}")
             assert "remote" not in compile_c(environ)
         assert time.monotonic() - began < 10
+
+
+def test_http_that_serves_other_pages_wants_a_user_or_takes_nothing(
+    http_store: HttpStore, world: dict[str, str], compile_c: Compile, tmp_path: Path
+) -> None:
+    url = f"http://127.0.0.1:{http_store.port}"
+    for page, user, refuses, told in (
+        (b"<html>hello</html>", "", 0, "it serves what ccache cannot use"),
+        (b"", "somebody", 0, "it wants a password, the profile names none"),
+        (b"", "", 405, "it keeps nothing, HTTP status 405; should `read_only` be true?"),
+    ):
+        http_store.files.clear()
+        http_store.page, http_store.user, http_store.refuses = page, user, refuses
+        with served(world, tmp_path, {}, url=url) as (server, environ, why):
+            assert server.url == "" and why == f"{url} is not used: {told}"
+            assert "remote" not in compile_c(environ)
+    http_store.page, http_store.user = b"", "somebody"
+    # ccache takes this for "not there" and asks again at each compilation.
+    with served(world, tmp_path, {}, url=url, read_only=True) as (server, environ, why):
+        assert server.url == "" and "wants a password" in why
+
+
+def test_a_killed_build_leaves_no_password(redis: Redis, world: dict[str, str], tmp_path: Path) -> None:
+    script = f"""
+import os, sys
+from pathlib import Path
+from trtllm_builder.build.remote_cache import serving
+from trtllm_builder.profile.cache import RemoteCache
+remote = RemoteCache(url="redis://127.0.0.1:{redis.port}", password_variable="S")
+secrets = {{"S": sys.stdin.readline()[:-1]}}
+with serving(remote, dict(os.environ), secrets=secrets, directory=Path.cwd()) as (server, world, why):
+    print(server.url, world["CCACHE_CONFIGPATH"], len(Path(world["CCACHE_CONFIGPATH"]).read_text()), flush=True)
+    os.kill(os.getpid(), 9)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=world, cwd=tmp_path, input=f"{PASSWORD}\n", capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    url, configuration, size = done.stdout.split()
+    assert done.returncode == -9 and url and int(size) > len(url) and not Path(configuration).exists()
+    found = [path for path in tmp_path.rglob("*") if path.is_file() and quote(PASSWORD, safe="") in path.read_text()]
+    assert found == []
+
+
+def test_without_a_memory_file_the_configuration_has_no_name_either(
+    redis: Redis, world: dict[str, str], compile_c: Compile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("os.memfd_create")
+    url = f"redis://127.0.0.1:{redis.port}"
+    with served(world, tmp_path, {"S": PASSWORD}, url=url, password_variable="S") as (server, environ, why):
+        assert server.url == url and why == "" and list(tmp_path.iterdir()) == []
+        assert "remote_storage_hit" in compile_c(environ) + compile_c(environ)
 
 
 def test_a_server_that_falls_silent_is_left_alone_after_a_few_calls(

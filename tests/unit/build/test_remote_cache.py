@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -83,7 +84,7 @@ def test_the_log_tells_a_servers_hits_and_failures(tmp_path: Path) -> None:
 
 def test_a_server_of_rubbish_gives_no_hits_and_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "stats"
-    log, server = CacheLog(path, tmp_path), Server("http://h", tmp_path / "conf")
+    log, server = CacheLog(path, tmp_path), Server("http://h", os.open(tmp_path / "conf", os.O_RDWR | os.O_CREAT))
     for number in range(10):
         assert server.look(log) == ""
         with path.open("a") as stream:
@@ -93,6 +94,7 @@ def test_a_server_of_rubbish_gives_no_hits_and_is_left_alone(tmp_path: Path) -> 
     assert (log.hits, log.misses, log.remote_hits, log.unusable) == (0, 10, 0, 10)
     assert "gave 10 times what ccache cannot use, and is left alone" in server.look(log)
     assert server.url == "" and server.look(log) == ""
+    os.close(server.configuration)
 
 
 def test_what_is_compiled_again_after_a_kill_counts_once(tmp_path: Path) -> None:
