@@ -41,7 +41,7 @@ class Weight:
 
     bytes: int
     origin: str
-    spread: float = 0.04
+    spread: float = 0.05
     seconds: float | None = None
     course: Course = (1.0,) * 10
     paces: tuple[float, ...] = KNOWN_PACES

@@ -18,7 +18,7 @@ from trtllm_builder.gate.learned import Learned, Measured
 from trtllm_builder.units import parse_size
 
 _TABLE = Path(__file__).with_name("kinds.yaml")
-_LEARNED_SPREAD = 0.04
+_LEARNED_SPREAD = 0.05
 _LEAST_SPREAD = 0.15
 _PRIOR = 0.5
 """The table's figure counts as much as so many files that were measured."""
