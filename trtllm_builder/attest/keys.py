@@ -1,8 +1,9 @@
 """Ed25519 keys as people have them: PEM of ``openssl genpkey -algorithm ed25519``, or OpenSSH's ``ssh-keygen``.
 
-``cryptography`` does the arithmetic and reads both forms; it is an extra (``trtllm-builder[sign]``), imported when a
-key is. A key's identifier is the SHA-256 of its SubjectPublicKeyInfo (RFC 5280, 4.1.2.7) in DER, in hexadecimal, which
-is also what ``openssl pkey -pubin -outform DER | sha256sum`` prints.
+``cryptography`` does the arithmetic and reads both forms, ssh-keygen's with a passphrase by ``bcrypt``; they are an
+extra (``trtllm-builder[sign]``), imported when a key is read. A key's identifier is the SHA-256 of its
+SubjectPublicKeyInfo (RFC 5280, 4.1.2.7) in DER, in hexadecimal, which is also what
+``openssl pkey -pubin -outform DER | sha256sum`` prints.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,6 +74,7 @@ def read_private_key(path: Path, environ: Mapping[str, str]) -> PrivateKey:
 def parse_private_key(data: bytes, origin: str, environ: Mapping[str, str]) -> PrivateKey:
     """``origin`` says in messages where the key is from. Raises UsageError and HostError."""
     _require_cryptography()
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     try:
@@ -83,6 +86,14 @@ def parse_private_key(data: bytes, origin: str, environ: Mapping[str, str]) -> P
                 remedy = f"Give it in the environment variable {PASSPHRASE}."
                 raise UsageError(f"the private key of {origin} has a passphrase", remedy=remedy) from error
             key = _load(data, passphrase.encode())
+    except UnsupportedAlgorithm as error:
+        if find_spec("bcrypt") is None:
+            what = (
+                f"the private key of {origin} has a passphrase of ssh-keygen, and the Python package bcrypt that opens"
+            )
+            remedy = "Install trtllm-builder[sign], or bcrypt into the same environment."
+            raise HostError(f"{what} such keys is not installed", remedy=remedy) from error
+        raise UsageError(f"the private key of {origin} cannot be opened: {error}", remedy=_MAKE_ONE) from error
     except ValueError as error:
         what = f"{origin} holds no private key that can be read, or {PASSPHRASE} is not its passphrase"
         raise UsageError(what, remedy=_MAKE_ONE) from error
@@ -115,15 +126,11 @@ def read_public_key(path: Path) -> PublicKey:
 
 
 def _load(data: bytes, passphrase: bytes | None) -> object:
-    """Raises TypeError when a passphrase is needed, ValueError for what cannot be read."""
-    from cryptography.exceptions import UnsupportedAlgorithm
+    """Raises TypeError when a passphrase is needed, ValueError for what cannot be read, UnsupportedAlgorithm."""
     from cryptography.hazmat.primitives import serialization
 
     ssh = b"OPENSSH PRIVATE KEY" in data[:100]
-    try:
-        return (serialization.load_ssh_private_key if ssh else serialization.load_pem_private_key)(data, passphrase)
-    except UnsupportedAlgorithm as error:  # OpenSSH's own encryption, without the package bcrypt
-        raise ValueError(str(error)) from error
+    return (serialization.load_ssh_private_key if ssh else serialization.load_pem_private_key)(data, passphrase)
 
 
 def _public(key: Ed25519PublicKey) -> PublicKey:

@@ -21,7 +21,8 @@ def run(directory: Path, *words: str) -> bytes:
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As people make them: ``pem`` and ``ssh`` with their public halves, ``locked`` (passphrase: open), ``rsa``."""
+    """As people make them: ``pem`` and ``ssh`` with their public halves, ``locked`` and
+    ``ssh-locked`` (passphrase: open), ``rsa``."""
     directory = tmp_path_factory.mktemp("keys")
     run(directory, "openssl", "genpkey", "-algorithm", "ed25519", "-out", "pem")
     run(directory, "openssl", "pkey", "-in", "pem", "-pubout", "-out", "pem.pub")
@@ -29,6 +30,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(directory, "openssl", "genpkey", "-algorithm", "rsa", "-pkeyopt", "rsa_keygen_bits:1024", "-out", "rsa")
     run(directory, "openssl", "pkey", "-in", "rsa", "-pubout", "-out", "rsa.pub")
     run(directory, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "ssh", "-C", "somebody")
+    run(directory, "ssh-keygen", "-q", "-t", "ed25519", "-N", "open", "-a", "1", "-f", "ssh-locked")
     for name in ("pem", "locked", "rsa"):
         (directory / name).chmod(0o600)
     return directory
@@ -50,11 +52,24 @@ def test_a_passphrase_comes_from_its_variable_alone(keys: Path) -> None:
     assert (
         read_private_key(keys / "locked", {PASSPHRASE: "open"}).public.keyid == read_public_key(keys / "pem.pub").keyid
     )
+    named = read_public_key(keys / "ssh-locked.pub").keyid
+    assert read_private_key(keys / "ssh-locked", {PASSPHRASE: "open"}).public.keyid == named
     # One that is set and not needed does no harm.
     assert read_private_key(keys / "pem", {PASSPHRASE: "open"})
     for environ, told in (({}, "has a passphrase"), ({PASSPHRASE: "no"}, "is not its passphrase")):
-        with pytest.raises(UsageError, match=told):
-            read_private_key(keys / "locked", environ)
+        for name in ("locked", "ssh-locked"):
+            with pytest.raises(UsageError, match=told):
+                read_private_key(keys / name, environ)
+
+
+def test_without_bcrypt_it_says_so_and_blames_no_passphrase(keys: Path) -> None:
+    script = (
+        "import pathlib, sys; sys.modules['bcrypt'] = None; from trtllm_builder.attest.keys import *;"
+        "read_private_key(pathlib.Path('ssh-locked'), {PASSPHRASE: 'open'})"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=keys, capture_output=True, text=True, check=False)
+    last = done.stderr.strip().splitlines()[-1]
+    assert "HostError" in last and "bcrypt that opens such keys is not installed" in last
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
