@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -46,7 +47,9 @@ def root(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one value of the profile.")
     ] = None,
-    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Compilers at once.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="So many compilers, without gate, retry and learning.")
+    ] = None,
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Begin from a clean source and build directory; reuse no wheel.")
     ] = False,
@@ -145,7 +148,7 @@ def main() -> None:
     except typer.Abort:
         code = 130
     except TyperException as error:
-        _report(UsageError(error.format_message(), remedy="see trtllm-build --help"), as_json)
+        _report(UsageError(_plain(error.format_message()), remedy="see trtllm-build --help"), as_json)
         code = UsageError.exit_code
     except Exception as error:  # noqa: BLE001
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EIO) and error.filename is None:
@@ -159,6 +162,18 @@ def main() -> None:
             raise SystemExit(HostError.exit_code) from None
         code = _internal(error, as_json)
     raise SystemExit(code)
+
+
+def _plain(message: str) -> str:
+    """What the command-line library says of a number, in words of ours."""
+    for theirs, ours in (
+        (r"Input should be a valid integer, .*", "expected a whole number"),
+        (r"Input should be a valid number, .*", "expected a number"),
+        (r"Input should be greater than or equal to (\S+)", r"expected \1 or more"),
+        (r"Input should be less than or equal to (\S+)", r"expected \1 or less"),
+    ):
+        message = re.sub(theirs, ours, message)
+    return message
 
 
 def _internal(error: Exception, as_json: bool) -> int:

@@ -15,7 +15,8 @@ _WITH_TLS = ("https", "rediss")
 _LONGEST = 300
 _HOST = r"(?:[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?"
 # Nothing that ccache reads itself: ``$`` names a variable, ``*`` a shard, ``|`` and spaces begin an attribute.
-_PATH = r"/(?:[\w.~+=:-]|/)*"
+# Nor `.` and `..`, which a server or a proxy may resolve and ccache does not.
+_PATH = r"(?:/(?!\.\.?(?:[/?]|\Z))[\w.~+=:-]*)+"
 _FORMS = {
     "redis": (re.compile(rf"{_HOST}(?:/[0-9]{{1,5}})?/?\Z", re.ASCII), "redis://host:6379/0"),
     "redis+unix": (re.compile(rf"(?:(?://)?{_PATH})(?:\?db=[0-9]{{1,5}})?\Z", re.ASCII), "redis+unix:/run/redis.sock"),

@@ -8,7 +8,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from trtllm_builder.cli.app import app
+from trtllm_builder.cli.app import app, main
 from trtllm_builder.cli.commands import COMMANDS
 
 
@@ -35,3 +35,20 @@ print("loaded", *sorted(loaded))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert all(f"  {name} " in done.stdout for name in COMMANDS)
     assert done.stdout.splitlines()[-1] == "loaded app commands output request"
+
+
+@pytest.mark.parametrize(("size", "told"), [("abc", "expected a whole number"), ("-3", "expected 0 or more")])
+def test_a_number_that_is_none_is_told_in_our_words(
+    size: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["trtllm-build", "canary", "--size", size])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.splitlines()[0] == f"error: Invalid value for '--size': {told}"
+
+
+def test_the_canarys_help_tells_how_to_see_the_compile_cache_at_work() -> None:
+    # Without --rebuild a second build takes the first one's wheel as it is.
+    told = " ".join(CliRunner().invoke(app, ["canary", "--help"], prog_name="trtllm-build").output.split())
+    assert "built again with --rebuild in another --workspace, it shows what the compile cache gives" in told

@@ -56,7 +56,7 @@ def test_none_is_the_default_and_untrusted_is_the_default_of_one(tmp_path: Path)
     "url",
     [
         "redis://localhost", "redis://cache.example.com:6379/0", "redis://[::1]:6379", "redis+unix:/run/redis.sock",
-        "redis+unix:///run/r.sock?db=3", "http://host", "http://host:8080/some/path/", "http://10.0.0.1/x",
+        "redis+unix:///run/r.sock?db=3", "http://host", "http://host:8080/some/path/", "http://h/..x/y.//z", "http://10.0.0.1/x",
     ],
 )  # fmt: skip
 def test_urls_that_ccache_can_use(url: str) -> None:
@@ -85,6 +85,11 @@ def test_urls_that_ccache_can_use(url: str) -> None:
         ("http://host/a?token=1", "expected a URL such as"),
         ("http://host/%2e", "expected a URL such as"),
         ("http://host/x\nhelper=/tmp/evil", "expected a URL such as"),
+        ("http://host/../..", "expected a URL such as"),
+        ("http://host/./x", "expected a URL such as"),
+        ("http://host/x/..", "expected a URL such as"),
+        ("redis+unix:/run/../etc/x", "expected a URL such as"),
+        ("redis+unix:/run/..?db=3", "expected a URL such as"),
         ("http://-host/", "expected a URL such as"),
         (f"http://host/{'x' * 400}", "expected a URL such as"),
         ("redis+unix:run/redis.sock", "expected a URL such as"),
