@@ -21,7 +21,9 @@ def canary(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one value of its profile.")
     ] = None,
-    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Compilers at once.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="So many compilers, without gate, retry and learning.")
+    ] = None,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Begin from a clean source and build directory.")] = False,
     detach: Annotated[
         bool, typer.Option("--detach", help="Go on without this terminal once the run has begun; see attach.")

@@ -29,7 +29,9 @@ def plan(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one value of the profile.")
     ] = None,
-    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Compilers at once.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="So many compilers, without gate, retry and learning.")
+    ] = None,
     profile_dirs: Annotated[
         list[Path] | None, typer.Option("--profile-dir", help="Look for profiles here first.")
     ] = None,

@@ -25,7 +25,9 @@ def rebuild(
             "is compiled.",
         ),
     ] = False,
-    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Compilers at once.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="So many compilers, without gate, retry and learning.")
+    ] = None,
     workspace: Annotated[
         Path | None, typer.Option("--workspace", help="Directory to build in; by default one of its own.")
     ] = None,

@@ -75,7 +75,12 @@ def retarget(
     targets: Annotated[
         list[str], typer.Argument(metavar="TARGET...", help="Targets of CMake, or source files of the checkout.")
     ],
-    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Compilers at once; else the run's.")] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs", "-j", min=1, help="So many compilers, without gate, retry and learning; else as in the run."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
 ) -> None:
     """Build one target again after an edit, and say how long it took. `resume` then makes the wheel of it."""

@@ -39,7 +39,12 @@ def _memory(machine: Machine) -> Finding:
     if others:
         told += "; further limits: " + ", ".join(f"{limit.source} {format_size(limit.limit)}" for limit in others)
     if memory.allowed < _JOB:
-        return warn("memory", told, "one compiler job can take 6 GiB: build on a larger machine, or with --jobs 1")
+        return warn(
+            "memory",
+            told,
+            "one compiler can take 6 GiB: build.jobs: auto runs it alone then and tries it again when it is killed, "
+            "but cannot make it fit; heavy kernels need a larger machine or limit, or fewer architectures",
+        )
     return ok("memory", told)
 
 

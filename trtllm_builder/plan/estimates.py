@@ -51,7 +51,7 @@ def memory_estimate(request: Request) -> Estimate:
     peaks = [one.peak_memory for one in built]
     jobs = sorted({one.jobs for one in built})
     with_jobs = f"{jobs[0]} jobs" if len(jobs) == 1 else f"{jobs[0]} to {jobs[-1]} jobs"
-    return Estimate(min(peaks), max(peaks), f"with {with_jobs}, {_told(built)}")
+    return Estimate(min(peaks), max(peaks), f"at the peak of a build with {with_jobs}, {_told(built)}")
 
 
 def _built(request: Request) -> tuple[Measured, ...]:

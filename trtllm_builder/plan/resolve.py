@@ -15,6 +15,7 @@ from trtllm_builder.plan.command import render_command
 from trtllm_builder.plan.components import cheaper_on
 from trtllm_builder.plan.environment import build_environment
 from trtllm_builder.plan.estimates import disk_estimate, memory_estimate, time_estimate
+from trtllm_builder.plan.expected import expected_of_one, too_large
 from trtllm_builder.plan.jobs import count_jobs, plan_gate
 from trtllm_builder.plan.known import mismatches, other_release, own_tensorrt, unknown_ref
 from trtllm_builder.plan.lacks import find_lacks, scarce_room
@@ -29,6 +30,7 @@ from trtllm_builder.plan.model import (
     Value,
 )
 from trtllm_builder.plan.origins import origin
+from trtllm_builder.plan.peaks import peaks_path, read_peaks
 from trtllm_builder.plan.request import Request
 from trtllm_builder.plan.survey import Survey
 from trtllm_builder.profile.load import unpinned
@@ -103,7 +105,10 @@ def resolve(
     disk = disk_estimate(request, row)
     release = row_for(profile.source.ref if probe.assumed else probe.version)
     unlike = mismatches(profile, survey, release) if release else ()
+    learned, _ = read_peaks(peaks_path(profile.name, request.environ))
+    must_die = too_large(learned, survey.host.memory, tuple(profile.cuda.architectures))
     warnings = (
+        *([must_die] if must_die else []),
         *unknown_ref(profile.source.ref, probe, row),
         *other_release(request, probe, row),
         *(one.what for one in unlike),
@@ -156,6 +161,7 @@ def resolve(
         warnings=warnings,
         notes=(
             *warnings,
+            *([expected_of_one(learned)] if gate.on else []),
             *_notes(request, survey, probe),
             *own_tensorrt(row),
             *probe.notes,

@@ -163,9 +163,11 @@ class Build(Part):
     type: BuildType = "Release"
     """CMake's build type."""
     jobs: Jobs = "auto"
-    """Compiler jobs at a time. auto starts each compiler when there is memory for it; a number is taken as it is."""
+    """Compiler jobs at a time. auto starts each compiler when there is memory for it, retries one that is killed and
+    learns what files take; a number gives all three up."""
     job_memory: Size = 6 * 2**30
-    """Memory that one job may need, where each is counted alike: when nobody answers the compilers."""
+    """Memory to count for each compiler where the gate of auto is not there: how many then run at once is memory
+    divided by this."""
     reserve: Size | None = None
     """Memory left to the rest of the machine; null takes the larger of 2 GiB and a tenth."""
     generator: Generator = "Ninja"
