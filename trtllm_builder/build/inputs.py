@@ -90,9 +90,10 @@ def check_early(run: Run, *, tools: bool) -> None:
     if tools:
         check_inputs(locked, sorted_inputs(tool_inputs(run)), "tool", "toolkit", "tensorrt")
         return
-    check_inputs(locked, our_inputs(), "builder", "codec")
-    host = sorted_inputs(host_inputs(run.environment, Path(run.plan.python.value), run.plan.python_version))
-    check_inputs(locked, host, "python", "compiler")
+    # All that is known by now at once, so that a machine is brought to a lock in one go.
+    host = host_inputs(run.environment, Path(run.plan.python.value), run.plan.python_version)
+    found = sorted_inputs([*our_inputs(), *host, *image_inputs(run.material.request.environ)])
+    check_inputs(locked, found, "builder", "codec", "python", "compiler", "image")
 
 
 def offline(run: Run) -> dict[str, str]:

@@ -57,6 +57,8 @@ def look(run: Run, digest: str) -> Found | None:
 def _from_index(run: Run, digest: str) -> Path | None:
     """A directory with the wheel and what stands beside it there. Raises PublishError, OSError and ValueError."""
     index = run.material.request.index
+    if index and not is_url(index) and not Path(index).is_dir():
+        raise ValueError("there is no such directory")
     published = find_by_lock(index, digest) if index else None
     if published is None:
         return None

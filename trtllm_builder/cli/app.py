@@ -62,7 +62,12 @@ def root(
     ] = None,
     locked: Annotated[
         Path | None,
-        typer.Option("--locked", metavar="FILE", help="Build what a lock says and nothing else; see lock."),
+        typer.Option(
+            "--locked",
+            metavar="FILE",
+            help="Build what a lock says and nothing else; see lock. The wheel's name gets a build tag of the lock. "
+            "--set needs --profile, too.",
+        ),
     ] = None,
     index: Annotated[
         str | None,

@@ -19,7 +19,12 @@ def lock(
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write it here instead of to standard output.")
     ] = None,
     check: Annotated[
-        Path | None, typer.Option("--check", metavar="LOCK", help="Say what differs from this lock now; exit 2 if so.")
+        Path | None,
+        typer.Option(
+            "--check",
+            metavar="LOCK",
+            help="Say what differs from this lock now; exit 2 if so. Without --profile: of its own, at its commit.",
+        ),
     ] = None,
     against: Annotated[
         Path | None,
@@ -39,7 +44,8 @@ def lock(
 ) -> None:
     """Write down every input of a wheel by hash; nothing is compiled.
 
-    A build with --locked FILE takes exactly these, wherever and whenever it runs, and gives the same bytes.
+    A build with --locked FILE takes exactly these, wherever and whenever it runs, and gives the same bytes. Its wheel
+    has a build tag of the lock in its name and so is not, byte for byte, that of a build without --locked.
     """
     from trtllm_builder.errors import UsageError
     from trtllm_builder.repro.lock import differences, read_lock
@@ -50,12 +56,12 @@ def lock(
         _show_differences(differences(read_lock(check), read_lock(against)), check, as_json)
         return
     locked = read_lock(check) if check else None
-    if profile is None:
+    if profile is None and check is None:
         raise UsageError("--profile is missing", remedy="`trtllm-build profiles list` shows them")
     target = out.expanduser().absolute() if out else None
     if target is not None and (target.is_dir() or not target.parent.is_dir()):
         raise UsageError(f"--out {out}: not a file in a directory that is there", remedy="name a file")
-    made = _make(profile, source, overrides, bundle, profile_dirs)
+    made = _make(profile, source, overrides, bundle, profile_dirs, check)
     if locked is not None and check is not None:
         _show_differences(differences(locked, made), check, as_json)
         return
@@ -70,14 +76,21 @@ def lock(
 
 
 def _make(
-    profile: str, source: str | None, overrides: list[str] | None, bundle: Path | None, profile_dirs: list[Path] | None
+    profile: str | None,
+    source: str | None,
+    overrides: list[str] | None,
+    bundle: Path | None,
+    profile_dirs: list[Path] | None,
+    check: Path | None,
 ) -> Lock:
+    from dataclasses import replace
+
     from trtllm_builder.build.make_lock import make_lock
     from trtllm_builder.cli.lock_view import LockView
     from trtllm_builder.cli.request import make_request
 
     request = make_request(
-        profile=profile,
+        profile=profile or "",
         source=source,
         workspace=None,
         out=Path("dist"),
@@ -85,8 +98,10 @@ def _make(
         jobs=None,
         profile_dirs=profile_dirs,
         bundle=bundle,
+        locked=check if profile is None else None,
     )
-    return make_lock(request, LockView())
+    # Its profile is asked what it gives now, and is not held to it.
+    return make_lock(replace(request, asked=replace(request.asked, locked=None), locked=None), LockView())
 
 
 def _show_differences(found: Sequence[Difference], than: Path, as_json: bool) -> None:

@@ -144,6 +144,9 @@ def make_request(asked: Asked, environ: Mapping[str, str]) -> Request:
     for directory in asked.profile_dirs:
         if not directory.is_dir():
             raise UsageError(f"--profile-dir {directory} is no directory", remedy="name one that has profiles in it")
+    if asked.index is not None and "://" in asked.index and not asked.index.lower().startswith(("http://", "https://")):
+        remedy = "name a directory, or an http or https URL"
+        raise UsageError(f"--index {redact(asked.index)} is no URL that an index has", remedy=remedy)
     directories = search_path(asked.profile_dirs, environ)
     locked = read_lock(asked.locked) if asked.locked else None
     if asked.locked and locked and not asked.profile:

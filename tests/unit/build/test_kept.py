@@ -151,6 +151,13 @@ def test_an_index_that_does_not_answer_ends_nothing(run: Any) -> None:
     assert "could not be asked" in run.observer.notes[0]
 
 
+def test_an_index_that_is_not_there_is_said(run: Any, tmp_path: Path) -> None:
+    run.material.request.index = str(tmp_path / "no index")
+    assert look(run) is None and "no index is not reused: there is no such directory" in run.observer.notes[0]
+    (tmp_path / "no index").mkdir()
+    assert look(run) is None and len(run.observer.notes) == 1
+
+
 def test_it_is_not_looked_for_where_it_was_compiled_or_where_building_was_asked_for(run: Any) -> None:
     def wanted() -> bool:
         return reuse.is_wanted(cast(Run, run))

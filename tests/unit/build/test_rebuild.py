@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -12,9 +13,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from trtllm_builder.build import inputs, make_lock
 from trtllm_builder.build import rebuild as rebuilding
 from trtllm_builder.build.locked import check, check_inputs
 from trtllm_builder.build.rebuild import Rebuilt, rebuild
+from trtllm_builder.cli import lock as lock_command
 from trtllm_builder.cli import rebuild as command
 from trtllm_builder.errors import ProfileError, UsageError
 from trtllm_builder.plan.locking import locked_values
@@ -147,3 +150,45 @@ def test_what_differs_from_a_lock_is_said_by_kind() -> None:
         check(locked, Lock("mine", {}, 1, (SOURCE, python, Input("image", "container", "", {"sha256": "d" * 64}))))
     with pytest.raises(ProfileError, match="commit's time"):
         check(locked, Lock("mine", {}, 2, (SOURCE, python)))
+
+
+def test_all_that_differs_before_anything_is_made_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    builder, codec = inputs.our_inputs()
+    python = Input("python", "python", "", {"sha256": "a" * 64}, 1, "3.11.7")
+    image = Input("image", "container", "", {"sha256": "b" * 64}, None, "TRTLLM_BUILDER_IMAGE")
+    monkeypatch.setattr(inputs, "host_inputs", lambda *_: [python])
+    run: Any = SimpleNamespace(
+        environment={},
+        plan=SimpleNamespace(python=SimpleNamespace(value="/usr/bin/python3"), python_version="3.11.7"),
+        material=SimpleNamespace(request=SimpleNamespace(locked=None, environ={})),
+    )
+    request = run.material.request
+    # A machine that does not say which image it is from is not asked.
+    request.locked = Lock("mine", {}, 1, (builder, codec, python, image))
+    inputs.check_early(run, tools=False)
+    request.environ = {image.version: f"x@sha256:{'c' * 64}"}
+    others = [replace(one, digest={"sha256": "d" * 64}) for one in (builder, python)]
+    request.locked = Lock("mine", {}, 1, (*others, codec, image))
+    with pytest.raises(ProfileError) as error:
+        inputs.check_early(run, tools=False)
+    assert all(f"{one.kind} {one.name}: " in error.value.what for one in (builder, python, image))
+
+
+def test_a_lock_is_checked_with_the_profile_that_is_in_it(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Path(f"{wheel}.lock.json")
+
+    def make_now(request: Request, observer: object) -> Lock:
+        assert request.locked is None and request.asked.locked is None
+        profile = request.loaded.profile
+        assert (profile.name, profile.source.commit) == ("canary", "1" * 40)
+        return Lock(profile.name, locked_values(profile), 1, now)
+
+    monkeypatch.setattr(make_lock, "make_lock", make_now)
+    app = typer.Typer()
+    app.command()(lock_command.lock)
+    now: tuple[Input, ...] = (SOURCE,)
+    same = CliRunner().invoke(app, ["--check", str(path)], catch_exceptions=False)
+    assert same.exit_code == 0 and "nothing differs" in same.output
+    now = ()
+    gone = CliRunner().invoke(app, ["--check", str(path)], catch_exceptions=False)
+    assert gone.exit_code == 2 and "source TensorRT-LLM: " in gone.output

@@ -81,3 +81,10 @@ def test_a_lock_whose_profile_is_none_is_refused(lock: Path) -> None:
 def test_a_request_is_kept_and_read_again_with_its_lock(lock: Path) -> None:
     once = asked(locked=lock, index="https://host/index", build_tag="20260101_1a2b3c4d")
     assert Asked.from_json(once.to_json()) == once
+
+
+@pytest.mark.parametrize("index", ["ftp://host/index", "s3://bucket"])
+def test_an_index_is_a_directory_or_what_a_web_server_shows(index: str) -> None:
+    with pytest.raises(UsageError, match=r"--index .* is no URL that an index has"):
+        make_request(asked(index=index), ENVIRON)
+    assert make_request(asked(index="HTTPS://host/index"), ENVIRON).index == "HTTPS://host/index"
