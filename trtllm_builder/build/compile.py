@@ -172,8 +172,7 @@ def do_compile(run: Run) -> Json:
         changed = {name: now.get(name, "") for name in {**run.edits, **now} if run.edits.get(name) != now.get(name)}
         run.observer.note(f"edited while it was being compiled, and perhaps not compiled in: {told(changed)}")
     note_build(run, gauges, outcome)
-    at_gate = gate_told.summary(run.log_directory)
-    if sentence := gate_told.told(at_gate):
+    if sentence := gate_told.told(run.log_directory):
         run.observer.note(sentence)
     timeline = note_timeline(run)
     return {
@@ -186,7 +185,7 @@ def do_compile(run: Run) -> Json:
         "peak_memory": max([outcome.peak_memory, *(one["peak_memory"] for one in earlier)]),
         "peak_disk": max([outcome.peak_disk, *(one["peak_disk"] for one in earlier)]),
         "cache": _cache_facts(cache_log, workspace.build, cache_dir),
-        "gate": at_gate,
+        "gate": gate_told.summary(run.log_directory),
         "timeline": timeline,
     }
 

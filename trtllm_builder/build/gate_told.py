@@ -1,11 +1,10 @@
-"""What the gate of a run did, in a few figures and in a sentence: how long compilers waited, and whether they took what
-was expected of them."""
+"""What the gate of a run did, in a few figures and in a line: how long compilers waited, and whether they took what was
+expected of them."""
 
 from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +37,14 @@ def summary(logs: Path) -> dict[str, Any]:
     }
 
 
-def told(found: Mapping[str, Any]) -> str:
-    """One sentence; "" when no compiler came to the gate."""
-    if not found["compilers"]:
+def told(logs: Path) -> str:
+    """One short line of what matters; "" when no compiler came to the gate. That all cores were busy is no news."""
+    view = read_gate(logs, lambda moment: moment)
+    if not view.jobs:
         return ""
-    kinds = sorted(found["kinds"].items(), key=lambda one: -one[1]["most"])
-    parts = [
-        f"{one['count']} {kind} {format_size(one['peak'])} (at most {format_size(one['most'])}, expected "
-        f"{format_size(one['predicted'])})"
-        for kind, one in kinds
-    ]
-    more = f"; they waited {format_duration(found['waited'])} in all" if found["waited"] >= 1 else ""
-    kills = f"; {found['kills']} times one was killed for memory" if found["kills"] else ""
-    return f"memory of compilers, median: {', '.join(parts)}{more}{kills}"
+    short = sum(seconds for job in view.jobs for why, seconds in job.waited.items() if why != "slots")
+    waited = f"waited {format_duration(short)} for memory" if short >= 1 else "never waited for memory"
+    largest = view.largest[0]
+    kills = f"; killed for it {view.kills} time{'s' * (view.kills > 1)}" if view.kills else ""
+    took = f"the largest took {format_size(largest.peak)}, expected {format_size(largest.predicted)}"
+    return f"compilers {waited}; {took}{kills}"

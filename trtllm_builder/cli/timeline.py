@@ -78,7 +78,7 @@ def _lines(found: Timeline) -> Iterator[str]:
     if found.steps:
         hits, calls = found.hits
         cached = f", {hits} of {calls} from the compile cache" if calls else ""
-        yield f"{len(found.steps)} build steps, {found.concurrency:.1f} at once on average{cached}"
+        yield f"{len(found.steps)} build steps, {found.concurrency:.1f} running at once on average{cached}"
     if found.peak_memory:
         yield f"at most {format_size(found.peak_memory)} of memory and {format_size(found.peak_disk)} of disk"
     if found.steps:

@@ -75,7 +75,14 @@ def test_expected_against_measured_in_a_sentence(view: GateView, tmp_path: Path)
         "compilers": 3, "waited": 7.0, "kills": 1,
         "kinds": {"cuda": {"count": 2, "predicted": 2 * GIB, "peak": round(2.25 * GIB), "most": 3 * GIB, "over": 1}},
     }  # fmt: skip
-    told = gate_told.told(found)
-    assert "2 cuda 2.2 GiB (at most 3.0 GiB, expected 2.0 GiB)" in told
-    assert "waited 7.0 s" in told and "1 times one was killed" in told
-    assert gate_told.told(gate_told.summary(tmp_path / "nothing")) == ""
+    told = gate_told.told(tmp_path)
+    assert told == (
+        "compilers waited 7.0 s for memory; the largest took 3.0 GiB, expected 2.0 GiB; killed for it 1 time"
+    )
+    assert len(told) <= 100 and gate_told.told(tmp_path / "nothing") == ""
+
+
+def test_waiting_for_a_core_is_no_news(tmp_path: Path) -> None:
+    lines = [event(0, "waits", 1, why="slots"), event(50, "started", 1), ended(60, 1, 1.0)]
+    (tmp_path / DECISIONS).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert gate_told.told(tmp_path).startswith("compilers never waited for memory; ")
