@@ -149,7 +149,7 @@ def check(
         found = f"{count}{advice}" if problems else "all as it should be"
         typer.echo(f"{_count(len(index.wheels))}, {found}")
         if any(not problem.repairable and problem.path.startswith("files/") for problem in problems):
-            typer.echo("a wheel is restored by publishing the same file again")
+            typer.echo("a wheel, or what lies beside it, is restored by publishing the same files again")
     if problems:
         raise typer.Exit(PublishError.exit_code)
 

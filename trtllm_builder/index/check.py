@@ -92,9 +92,8 @@ def _reads(path: Path, text: bytes) -> bool:
 def _wheel(root: Path, wheel: Wheel) -> Iterator[Problem]:
     yield from _file(root, wheel.path, wheel.sha256, wheel.size)
     yield from _file(root, f"{wheel.path}.metadata", wheel.metadata, None)
-    for suffix in wheel.beside:
-        if not (root / f"{wheel.path}{suffix}").is_file():
-            yield Problem(f"{wheel.path}{suffix}", "is missing", False)
+    for suffix, sha256 in wheel.beside.items():
+        yield from _file(root, f"{wheel.path}{suffix}", sha256, None)
 
 
 def _file(root: Path, path: str, sha256: str, size: int | None) -> Iterator[Problem]:

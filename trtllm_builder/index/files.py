@@ -127,6 +127,14 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def has(path: Path, sha256: str) -> bool:
+    """Whether it is a file of these bytes, and no link to one."""
+    try:
+        return path.is_file() and not path.is_symlink() and sha256_of(path) == sha256
+    except OSError:
+        return False
+
+
 def sha256_of(path: Path) -> str:
     """In hexadecimal. Raises OSError."""
     digest = hashlib.sha256()

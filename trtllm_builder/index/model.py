@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 from urllib.parse import quote
@@ -51,8 +51,8 @@ class Wheel:
     """One file of the index. ``project`` and ``version`` are normalised (PEP 503, PEP 440), ``size`` is bytes.
 
     ``uploaded``: when it was published, as PEP 700 writes it. ``metadata``: sha256 of its METADATA (PEP 658).
-    ``yanked``: why (PEP 592), empty when no reason was given, None when it is not. ``beside``: suffixes of the files
-    beside it, such as ``.record.json``. ``provenance``: there are attestations (PEP 740).
+    ``yanked``: why (PEP 592), empty when no reason was given, None when it is not. ``beside``: what lies beside it,
+    suffix (``.record.json``) to sha256. ``provenance``: there are attestations (PEP 740).
     """
 
     project: str
@@ -67,7 +67,7 @@ class Wheel:
     summary: str = ""
     needs: Needs = Needs()
     lock: Lock | None = None
-    beside: tuple[str, ...] = ()
+    beside: Mapping[str, str] = field(default_factory=dict)
     provenance: bool = False
     yanked: str | None = None
 

@@ -14,7 +14,7 @@ from trtllm_builder.index.generation import GENERATIONS, PAGES, read_generation,
 from trtllm_builder.index.model import Index
 from trtllm_builder.index.turn import my_turn
 
-MARKER, SCHEMA = "trtllm-index.json", 1
+MARKER, SCHEMA = "trtllm-index.json", 2
 LOCK, CURRENT, INCOMING, FILES = ".lock", ".current", ".incoming", "files"
 SHOWN = ("simple", "v", "locks", "index.html")
 PATIENCE = 600.0  # seconds; a wheel of 2 GB takes a few to copy

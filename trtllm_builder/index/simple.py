@@ -127,7 +127,7 @@ def _file(wheel: Wheel, root: str) -> dict[str, object]:
             "summary": wheel.summary,
             "needs": vars(wheel.needs),
             "lock": wheel.lock and vars(wheel.lock),
-            "beside": list(wheel.beside),
+            "beside": dict(sorted(wheel.beside.items())),
         },
     }
 
@@ -150,7 +150,7 @@ def _wheel(project: str, file: dict[str, Any]) -> Wheel:
         summary=str(ours["summary"]),
         needs=Needs(**needs),
         lock=Lock(**ours["lock"]) if ours["lock"] else None,
-        beside=tuple(map(str, ours["beside"])),
+        beside={str(suffix): str(sha256) for suffix, sha256 in ours["beside"].items()},
         provenance="provenance" in file,
         yanked=None if yanked is False else "" if yanked is True else str(yanked),
     )

@@ -38,22 +38,18 @@ class Turn:
     index: Index
     fit: bool
 
-    def place(self, wheel: Wheel, source: Path, beside: Mapping[str, Path | bytes]) -> None:
+    def place(self, wheel: Wheel, source: Path, metadata: bytes, beside: Mapping[str, Path]) -> None:
         """Copies the wheel and what belongs beside it (by suffix) to where its pages will look for it.
 
-        Raises PublishError when ``source`` is no longer what ``wheel`` says; OSError.
+        Raises PublishError when one of them is no longer what ``wheel`` says; OSError.
         """
         incoming = self.root / INCOMING
         remove(incoming)
         make_directory(incoming)
-        if copy(source, incoming / wheel.filename) != wheel.sha256:
-            raise PublishError(f"{source} was changed while it was published", remedy="publish it again")
-        for suffix, content in beside.items():
-            target = incoming / f"{wheel.filename}{suffix}"
-            if isinstance(content, bytes):
-                write(target, content)
-            else:
-                copy(content, target)
+        _copy(source, incoming / wheel.filename, wheel.sha256)
+        write(incoming / f"{wheel.filename}.metadata", metadata)
+        for suffix, path in beside.items():
+            _copy(path, incoming / f"{wheel.filename}{suffix}", wheel.beside[suffix])
         settle(incoming)
         final = self.root / wheel.directory
         if os.path.lexists(final.parent):
@@ -65,13 +61,21 @@ class Turn:
         settle(final.parent.parent)
 
     def put_beside(self, wheel: Wheel, beside: Mapping[str, Path]) -> None:
-        """New files, or newer ones, beside a wheel that is there, each by a rename. Raises OSError."""
+        """New files, or newer ones, beside a wheel that is there, each by a rename; what ``wheel`` no longer has goes.
+
+        Raises PublishError when one of them is no longer what ``wheel`` says; OSError.
+        """
         for suffix, source in beside.items():
             target = self.root / f"{wheel.path}{suffix}"
-            fresh = target.with_name(f"{target.name}.new")
-            remove(fresh)
-            copy(source, fresh)
-            fresh.replace(target)
+            if source != target:
+                fresh = target.with_name(f"{target.name}.new")
+                remove(fresh)
+                _copy(source, fresh, wheel.beside[suffix])
+                fresh.replace(target)
+        named = {wheel.filename + suffix for suffix in ("", ".metadata", *wheel.beside)}
+        for path in (self.root / wheel.directory).iterdir():
+            if path.name not in named:
+                remove(path)
         settle(self.root / wheel.directory)
 
     def show(self, index: Index) -> None:
@@ -80,6 +84,11 @@ class Turn:
         write_generation(self.root, fresh, index, (self.shown, self.index) if self.fit else None)
         point(self.root / CURRENT, f"{GENERATIONS}/{fresh.name}")
         _tidy(self.root, fresh.name, index)
+
+
+def _copy(source: Path, target: Path, sha256: str) -> None:
+    if copy(source, target) != sha256:
+        raise PublishError(f"{source} was changed while it was published", remedy="publish it again")
 
 
 @contextmanager

@@ -10,20 +10,21 @@ from pathlib import Path
 from typing import Literal
 
 from trtllm_builder.errors import PublishError
-from trtllm_builder.index.files import sha256_of
+from trtllm_builder.index.files import has, sha256_of
 from trtllm_builder.index.model import Index, Lock, Needs, Standing, Wheel
 from trtllm_builder.index.opening import PATIENCE, make_index, nobody_waits
 from trtllm_builder.index.store import Turn, taking_turn
+from trtllm_builder.publish.evidence import RECORD
 from trtllm_builder.publish.rules import Candidate
 
-Outcome = Literal["published", "already there", "restored", "verified"]
+Outcome = Literal["published", "already there", "restored", "verified", "completed"]
 _RANK: tuple[Standing, ...] = ("unverified", "unimported", "verified")
 
 
 @dataclass(frozen=True)
 class Added:
-    """``outcome``: ``restored`` when the index had lost the file or held it damaged, ``verified`` when it was there
-    and more is known of it now than then."""
+    """``outcome``: ``restored`` when the index had lost the wheel, or what lies beside it, or held it damaged;
+    ``verified`` when more is known of it now than then; ``completed`` when more lies beside it now, or newer."""
 
     wheel: Wheel
     outcome: Outcome
@@ -59,26 +60,45 @@ def add(
 
 
 def _add(turn: Turn, index: Index, candidate: Candidate, at: str) -> Added:
-    there = index.named(candidate.filename)
+    there, mine = index.named(candidate.filename), entry(candidate, at)
     if there is None:
-        wheel = entry(candidate, at)
-        turn.place(wheel, candidate.path, _beside(candidate))
-        return Added(wheel, "published")
-    if there.sha256 != candidate.sha256 or there.filename != candidate.filename:
+        turn.place(mine, candidate.path, candidate.metadata, candidate.beside)
+        return Added(mine, "published")
+    if there.sha256 != mine.sha256 or there.filename != mine.filename:
         raise PublishError(
-            f"the index has {there.filename} with other bytes: sha256 {there.sha256}, yours has {candidate.sha256}",
+            f"the index has {there.filename} with other bytes: sha256 {there.sha256}, yours has {mine.sha256}",
             remedy="what was published stays as it is: build yours with another version or build tag "
             "(--locked gives one), or yank the other",
         )
-    placed = turn.root / there.path
-    told = replace(entry(candidate, there.uploaded), yanked=there.yanked)
-    if not placed.is_file() or placed.is_symlink() or sha256_of(placed) != there.sha256:
-        turn.place(told, candidate.path, _beside(candidate))
+    lost = {s for s, sha256 in there.beside.items() if not has(turn.root / f"{there.path}{s}", sha256)}
+    told = _told(there, mine, lost)
+    sources = {suffix: turn.root / f"{there.path}{suffix}" for suffix in told.beside if suffix not in lost}
+    sources |= {s: path for s, path in candidate.beside.items() if told.beside.get(s) == mine.beside[s]}
+    if not (has(turn.root / there.path, there.sha256) and has(turn.root / f"{there.path}.metadata", there.metadata)):
+        turn.place(told, candidate.path, candidate.metadata, sources)
         return Added(told, "restored")
-    if _RANK.index(told.standing) <= _RANK.index(there.standing):
+    if told == there and not lost & set(sources):
         return Added(there, "already there")
-    turn.put_beside(told, candidate.beside)
-    return Added(told, "verified")
+    turn.put_beside(told, sources)
+    if _rank(told) > _rank(there):
+        return Added(told, "verified")
+    return Added(told, "restored" if lost & set(sources) else "completed")
+
+
+def _told(there: Wheel, mine: Wheel, lost: set[str]) -> Wheel:
+    """What the index will say of a wheel that it has. What lies beside a wheel is of one build: another's, of the same
+    bytes, replaces all of it, and only when that is more, or mends it, and nothing less is known then."""
+    same = replace(mine, uploaded=there.uploaded, yanked=there.yanked)
+    if there.beside.get(RECORD) == mine.beside.get(RECORD):
+        standing = max(there, mine, key=_rank).standing
+        beside = dict(sorted({**there.beside, **mine.beside}.items()))
+        return replace(same, standing=standing, beside=beside, provenance=there.provenance or mine.provenance)
+    more = bool(lost) or set(mine.beside) > set(there.beside)
+    return same if _rank(mine) > _rank(there) or (_rank(mine) == _rank(there) and more) else there
+
+
+def _rank(wheel: Wheel) -> int:
+    return _RANK.index(wheel.standing)
 
 
 def entry(candidate: Candidate, at: str) -> Wheel:
@@ -99,7 +119,7 @@ def entry(candidate: Candidate, at: str) -> Wheel:
             needs.python, needs.glibc or "", needs.cuda, needs.driver or "", needs.gpus, needs.ptx, needs.torch
         ),
         lock=_lock(candidate),
-        beside=tuple(sorted(candidate.beside)),
+        beside={suffix: sha256_of(path) for suffix, path in sorted(candidate.beside.items())},
         provenance=candidate.provenance,
     )
 
@@ -110,7 +130,3 @@ def _lock(candidate: Candidate) -> Lock | None:
         return None
     # A record that does not say whether somebody holds the lock is taken to mean that somebody does.
     return Lock(lock["sha256"], lock.get("locked") is not False)
-
-
-def _beside(candidate: Candidate) -> dict[str, Path | bytes]:
-    return {".metadata": candidate.metadata, **candidate.beside}

@@ -13,6 +13,7 @@ from trtllm_builder import canary
 from trtllm_builder.errors import PublishError
 from trtllm_builder.source.model import ORIGINAL
 
+RECORD = ".record.json"
 _LIMIT = 64 << 20  # bytes
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 Document = Mapping[str, Any]
@@ -35,16 +36,16 @@ class Evidence:
 
 def read_evidence(wheel: Path, sha256: str) -> Evidence:
     """Raises PublishError for a record or report that is damaged, or of other bytes than ``sha256``."""
-    record = _read(wheel, ".record.json")
+    record = _read(wheel, RECORD)
     report = _read(wheel, ".report.json")
     try:
         if record is not None:
-            _same_bytes(wheel, ".record.json", record["wheel"]["sha256"], sha256)
+            _same_bytes(wheel, RECORD, record["wheel"]["sha256"], sha256)
             report = record["report"]
             if not _DIGEST.fullmatch(str((record.get("lock") or {"sha256": "0" * 64})["sha256"])):
                 raise TypeError("its lock has no sha256")
         if report is not None:
-            name = ".report.json" if record is None else ".record.json"
+            name = ".report.json" if record is None else RECORD
             _same_bytes(wheel, name, report["sha256"], sha256)
             _ = [(check["id"], check["status"]) for check in report["checks"]], bool(report["passed"])
     except (KeyError, TypeError, AttributeError) as error:

@@ -15,6 +15,7 @@ from trtllm_builder.binary.wheel import Wheel as Archive
 from trtllm_builder.binary.wheel import WheelError, unpack_member
 from trtllm_builder.errors import PublishError, VerifyError
 from trtllm_builder.index.model import Standing, is_safe_name, variant_of
+from trtllm_builder.publish.bound import misfits
 from trtllm_builder.publish.evidence import Evidence, objections, read_evidence
 from trtllm_builder.repro.attestations import is_attestation_bundle
 from trtllm_builder.text import clean
@@ -83,6 +84,7 @@ def judge(path: Path, allowed: Allowed, environ: Mapping[str, str] | None = None
         _refuse_build(path, evidence)
     standing = _standing(path, evidence, ours, allowed)
     beside = _beside(path) if ours else {}
+    _refuse_misfits(path, evidence, beside)
     provenance = path.with_name(f"{path.name}.provenance")
     attested = provenance.is_file() and is_attestation_bundle(provenance, wheel.sha256)
     return Candidate(
@@ -141,6 +143,15 @@ def _refuse_build(path: Path, evidence: Evidence) -> None:
         raise _refused(path, f"it was built from {source}", "a canary only shows that a machine can build")
     if found:
         raise _refused(path, "; ".join(why for why, _ in found), found[0][1])
+
+
+def _refuse_misfits(path: Path, evidence: Evidence, beside: Mapping[str, Path]) -> None:
+    if evidence.record is not None and (found := list(misfits(evidence.record, beside))):
+        raise _refused(
+            path,
+            f"what lies beside it is not of one build: {'; '.join(found[:3])}",
+            "one of the files was changed or replaced; fetch them all again from where it was built",
+        )
 
 
 def _standing(path: Path, evidence: Evidence, ours: bool, allowed: Allowed) -> Standing:

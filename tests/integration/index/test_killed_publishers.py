@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from urllib.parse import unquote, urljoin
@@ -176,6 +177,16 @@ def test_killed_while_it_yanks(candidates: list[Candidate], tmp_path: Path) -> N
     add(candidates, tmp_path / "before", now=NOW)
     name = candidates[0].filename
     assert killed_everywhere(tmp_path / "before", lambda index: yank(index, name, "broken"), tmp_path) > 30
+
+
+def test_killed_while_it_puts_more_beside_a_wheel(candidates: list[Candidate], tmp_path: Path) -> None:
+    """A signature that was made later; pages and what lies beside a wheel agree once the next one is done."""
+    add(candidates, tmp_path / "before", now=NOW)
+    signed = tmp_path / "signed"
+    signed.write_text("signed")
+    beside = {**candidates[0].beside, ".intoto.jsonl": signed}
+    more = replace(candidates[0], beside=beside)
+    assert killed_everywhere(tmp_path / "before", lambda index: add([more], index), tmp_path) > 30
 
 
 def test_an_index_of_somebody_else_is_not_touched(candidates: list[Candidate], tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ Entry = Callable[..., Wheel]
 
 
 def test_the_lines_that_install_it(entry: Entry) -> None:
-    wheel = entry(beside=(".record.json", ".report.html", ".intoto.json"))
+    wheel = entry(beside=dict.fromkeys((".record.json", ".report.html", ".intoto.json"), "a" * 64))
     page = landing_page(Index((wheel,)))
     base = '<span class="base">https://THIS-INDEX</span>'
     url = wheel.path.replace("+", "%2B")

@@ -25,7 +25,7 @@ def wheels(entry: Entry) -> tuple[Wheel, ...]:
     return (
         entry(version="1.1.0+sd.cu130.sm89", yanked=HOSTILE),
         entry(version="1.1.1+sd.cu130.sm89", yanked=""),
-        entry(lock=held, beside=(".record.json",), provenance=True),
+        entry(lock=held, beside={".record.json": "a" * 64}, provenance=True),
         entry(version="1.3.0", requires_python="", standing="unverified", needs=Needs()),
     )
 

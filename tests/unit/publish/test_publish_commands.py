@@ -100,7 +100,7 @@ def test_a_damaged_index_ends_with_8(make_build: Make, tmp_path: Path, validate:
     (index / "index.html").resolve().unlink()
     done = run("index", "check", index)
     assert done.exit_code == 8 and "2 problems; --repair mends what it can" in done.output
-    assert "a wheel is restored by publishing the same file again" in done.output
+    assert "is restored by publishing the same files again" in done.output
     done = run("index", "check", index, "--repair", "--json")
     document = json.loads(done.stdout)
     validate("index-check", document)
