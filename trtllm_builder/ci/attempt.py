@@ -27,7 +27,7 @@ from trtllm_builder.build.signals import interruptible
 from trtllm_builder.ci.gather import Gathered
 from trtllm_builder.ci.result import Result
 from trtllm_builder.ci.summary import markdown
-from trtllm_builder.errors import Interrupted
+from trtllm_builder.errors import Interrupted, ProfileError
 from trtllm_builder.units import format_duration
 
 _GRACE = 120.0
@@ -112,6 +112,9 @@ class _Steps:
         how += ["--jobs", str(task.jobs)] if task.jobs else []
         how += ["--index", task.index] if task.index else []
         if self.run("build", "--profile", task.profile, *how) is None:
+            if task.lock is None and self.gathered.code == ProfileError.exit_code:
+                # Compilers or we ourselves are others since it was made: the next attempt makes one that they keep to.
+                lock.unlink(missing_ok=True)
             return
         report = self.run("verify", str(self.gathered.wheel))
         (task.report / "verify.json").write_bytes(report or b"")

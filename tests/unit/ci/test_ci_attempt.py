@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trtllm_builder.build.journal import Journal
+from trtllm_builder.ci import attempt as attempting
+from trtllm_builder.ci.attempt import Task, attempt
+
+
+@pytest.mark.parametrize(("code", "given", "kept"), [(2, False, False), (6, False, True), (2, True, True)])
+def test_a_lock_that_is_refused_is_not_tried_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, given: bool, kept: bool
+) -> None:
+    said: list[str] = []
+    fake = tmp_path / "trtllm-build"
+    fake.write_text(f"#!/bin/sh\n[ $1 = lock ] || exit {code}\n")
+    fake.chmod(0o755)
+    monkeypatch.setattr(attempting, "OURS", (str(fake),))
+    directory = tmp_path / "night"
+    lock = tmp_path / "theirs.json" if given else directory / "lock.json"
+    lock.parent.mkdir(exist_ok=True)
+    lock.write_text("{}")
+    # A build has begun with it and was stopped.
+    workspace = directory / "workspace"
+    workspace.mkdir(parents=True)
+    Journal(workspace / "journal.jsonl").append("run", id="a")
+
+    task = Task("canary", directory, lock=lock if given else None)
+    assert attempt(task, {"PATH": "/bin"}, lambda event: said.append(event["text"])).exit_code == code
+    assert lock.exists() == kept and len(said) == 1
+    attempt(task, {"PATH": "/bin"}, lambda event: said.append(event["text"]))
+    assert said[1].startswith("trtllm-build lock") != kept
