@@ -20,6 +20,7 @@ from trtllm_builder.gate.decisions import Decisions
 from trtllm_builder.gate.door import caller, listen
 from trtllm_builder.gate.held import held
 from trtllm_builder.gate.job import Job, Judge, Killed
+from trtllm_builder.gate.launcher import BROKER
 from trtllm_builder.gate.policy import Budget, Policy, Running, Waiting, admit
 from trtllm_builder.host.kills import Kills, read_kills, rise
 
@@ -102,6 +103,8 @@ class Broker:
                 job.connection.close()
             self._selector.close()
             self._listener.close()
+            with suppress(OSError):
+                (self._directory / BROKER).unlink()
             self._stopped.close()
             self.waiting, self.short = frozenset(), 0
             self._decisions.flush()

@@ -146,7 +146,7 @@ def test_who_does_not_fit_waits(place: Place, validate: Callable[[str, object], 
         until(lambda: broker.short == 1 and len(broker.waiting) == 1)
         assert broker.waiting <= {child.pid for child in children}
         assert ended(*children) == [0, 0, 0]
-    assert broker.waiting == frozenset() and broker.short == 0
+    assert broker.waiting == frozenset() and broker.short == 0 and not (place.directory / BROKER).exists()
     for event in place.events:
         validate("gate-event", event)
     waits = [event for event in place.events if event["event"] == "waits"]

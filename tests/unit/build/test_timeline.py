@@ -120,6 +120,7 @@ def test_the_page_needs_nothing_else_and_believes_no_name(timeline: Timeline) ->
         assert not {"src", "href", "onclick", "onload"} & set(attributes)
     assert not re.search(r"https?://|url\(|@import", page)
     assert "2.0 GiB" in reader.text and "waited because there was not enough memory" in reader.text
+    assert "bar: measured" in page and "mark: expected" in page and "waiting at the gate is left out" in page
     assert page.count("<polyline") == 2 and 'class="over"' in page
     assert [attributes["class"] for tag, attributes in reader.tags if tag == "rect"].count("hit") == 1
 
