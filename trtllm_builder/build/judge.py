@@ -36,6 +36,9 @@ class BuildJudge:
         program = argv[0] if argv else ""
         compile = replace(found, compiler=self._digest(program, directory))
         output = next((argv[at + 1] for at, word in enumerate(argv[:-1]) if word == "-o"), "")
+        if compile.work in ("link", "device link") and not compile.source:
+            # A link has no source of its own: what it makes is what is the same again.
+            compile = replace(compile, source=output.removeprefix(f"{self._root}/"))
         return Task(compile.source or output or program, kind_of(compile), compile)
 
     def weigh(self, task: Task) -> Weight:

@@ -18,10 +18,11 @@ from trtllm_builder.build.inputs import run_lock
 from trtllm_builder.build.journal import Json
 from trtllm_builder.build.run import Run, file_lost
 from trtllm_builder.data import data_dir
+from trtllm_builder.gate.learned import Learned
 from trtllm_builder.plan.environment import FROM_HOST
 from trtllm_builder.plan.make import Material
 from trtllm_builder.plan.model import jsonable
-from trtllm_builder.plan.peaks import read_peaks
+from trtllm_builder.plan.peaks import for_gpus, peaks_path, read_peaks
 from trtllm_builder.repro.codec import CODEC
 from trtllm_builder.repro.lock import lock_path
 from trtllm_builder.repro.provenance import BUILDER, Build, Byproduct, provenance_path, statement_text
@@ -119,11 +120,18 @@ def _facts(run: Run, wheel: str) -> dict[str, Any]:
         "host": {"platform": platform.platform(), **run.material.survey.host.to_json()},
         "measured": {
             **{key: compiled[key] for key in ("seconds", "peak_memory", "peak_disk", "cache", "timeline", "gate")},
-            "peaks": read_peaks(run.log_directory / PEAKS)[0].to_json(),
+            "peaks": _peaks(run).to_json(),
         },
         "log": {"path": compiled["log"], "sha256": compiled["log_sha256"]},
         "report": run.results["verify"]["report"],
     }  # fmt: skip
+
+
+def _peaks(run: Run) -> Learned:
+    """What is known of compilers: where the cache had all, this build measured nothing."""
+    known, _ = read_peaks(peaks_path(run.plan.profile, run.material.request.environ))
+    of_these = for_gpus(known, run.material.request.loaded.profile.cuda.architectures)
+    return of_these.merge(read_peaks(run.log_directory / PEAKS)[0])
 
 
 def _build(run: Run, wheel: str, byproducts: list[Byproduct]) -> Build:

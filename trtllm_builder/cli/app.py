@@ -15,7 +15,7 @@ from typer.exceptions import TyperException
 from trtllm_builder import __version__
 from trtllm_builder.cli.commands import SETTINGS, Commands
 from trtllm_builder.cli.output import open_missing_streams, silence
-from trtllm_builder.cli.request import make_request
+from trtllm_builder.cli.request import make_request, take_peaks
 from trtllm_builder.errors import BuilderError, HostError, UsageError
 from trtllm_builder.text import clean, redact
 
@@ -73,6 +73,14 @@ def root(
         str | None,
         typer.Option("--index", metavar="DIR|URL", help="Look here, too, for a wheel that was built from the same."),
     ] = None,
+    peaks: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--peaks",
+            metavar="FILE",
+            help="What compilers took on another machine: a WHEEL.record.json or peaks.json; kept for later builds.",
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and build nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines instead of text.")] = False,
     profile_dirs: Annotated[
@@ -106,6 +114,8 @@ def root(
         locked=locked,
         index=index,
     )
+    if peaks:
+        take_peaks(peaks, request, keep=not dry_run)
     if dry_run and detach:
         raise UsageError("--detach and --dry-run do not go together", remedy="leave out one of them")
     if dry_run:

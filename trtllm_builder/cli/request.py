@@ -42,6 +42,24 @@ def make_request(
     return request.make_request(asked, dict(os.environ))
 
 
+def take_peaks(files: list[Path], request: Request, *, keep: bool) -> None:
+    """Read what compilers took elsewhere, and with ``keep`` add it to what is known of the profile's. Raises UsageError
+    for a file that is none of ours, and where nothing can be kept."""
+    from trtllm_builder.errors import UsageError
+    from trtllm_builder.gate.learned import Learned
+    from trtllm_builder.plan.peaks import add_peaks, peaks_path, published_peaks
+
+    learned = Learned()
+    for file in files:
+        learned = learned.merge(published_peaks(file))
+    path = peaks_path(request.loaded.profile.name, request.environ)
+    if keep:
+        try:
+            add_peaks(path, learned)
+        except OSError as error:
+            raise UsageError(f"--peaks: {path} cannot be written ({error.strerror})") from None
+
+
 def _absolute(index: str | None) -> str | None:
     """A URL as it is, a directory so that it is the same one from anywhere."""
     return index if index is None or "://" in index else str(Path(index).expanduser().absolute())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from trtllm_builder.gate.learned import Learned
 from trtllm_builder.gate.weights import kinds
 from trtllm_builder.host.memory import Memory
+from trtllm_builder.plan.peaks import for_gpus
 from trtllm_builder.units import format_size
 
 _SHOWN = ("cutlass", "cuda", "c++")
@@ -25,12 +26,7 @@ def expected_of_one(learned: Learned) -> str:
 
 def too_large(learned: Learned, memory: Memory, architectures: tuple[int, ...]) -> str:
     """A warning where a file that was measured for the same GPUs can never fit here; "" for none."""
-    wanted = {str(number) for number in architectures}
-    peaks = [
-        (one.peak, source)
-        for (source, found, _, _), one in learned.entries.items()
-        if not found or {name.rstrip("af") for name in found} <= wanted
-    ]
+    peaks = [(one.peak, source) for (source, *_), one in for_gpus(learned, architectures).entries.items()]
     if not peaks:
         return ""
     peak, source = max(peaks)

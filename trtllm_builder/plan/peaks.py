@@ -6,9 +6,11 @@ import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from trtllm_builder.errors import UsageError
 from trtllm_builder.gate.learned import Learned, from_json
 from trtllm_builder.plan.history import history_path
 
@@ -27,6 +29,29 @@ def read_peaks(path: Path) -> tuple[Learned, str]:
         return Learned(), ""
     except OSError as error:
         return Learned(), f"The learned peaks cannot be read ({error.strerror}); they are not used."
+
+
+def published_peaks(path: Path) -> Learned:
+    """Of another machine's build: of its wheel's record, or of its peaks.json. Raises UsageError for anything else."""
+    remedy = "give a WHEEL.record.json or a peaks.json of another build"
+    try:
+        text = path.read_text("utf-8", errors="replace")
+    except OSError as error:
+        raise UsageError(f"--peaks {path}: {error.strerror}", remedy=remedy) from None
+    with suppress(ValueError, RecursionError, TypeError, KeyError):
+        text = json.dumps(json.loads(text)["measured"]["peaks"])
+    learned, fault = from_json(text)
+    if fault:
+        raise UsageError(f"--peaks {path}: {fault}", remedy=remedy)
+    return learned
+
+
+def for_gpus(learned: Learned, architectures: Sequence[int]) -> Learned:
+    """Those of code for no others than these GPUs, or for none."""
+    wanted = {str(number) for number in architectures}
+    return Learned(
+        {key: one for key, one in learned.entries.items() if {name.rstrip("af") for name in key[1]} <= wanted}
+    )
 
 
 def add_peaks(path: Path, learned: Learned) -> None:

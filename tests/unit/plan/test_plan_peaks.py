@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
+from trtllm_builder.errors import UsageError
 from trtllm_builder.gate.compiles import Compile
 from trtllm_builder.gate.learned import Learned, Measured, learn
-from trtllm_builder.plan.peaks import add_peaks, peaks_path, read_peaks
+from trtllm_builder.plan.peaks import add_peaks, for_gpus, peaks_path, published_peaks, read_peaks
 
 
 def learned(name: str, peak: int, when: int = 1) -> Learned:
@@ -43,3 +47,21 @@ def test_what_cannot_be_read_is_said_and_not_used(tmp_path: Path) -> None:
     assert "cannot be read" in read_peaks(tmp_path)[1], "a directory"
     add_peaks(path, learned("a.cu", 5))
     assert peaks(path) == {"a.cu": 5}
+
+
+def test_what_others_published_is_taken_from_record_and_document(tmp_path: Path) -> None:
+    learned = Learned({("a.cu", ("90a",), 1, "x"): Measured(1, 5, 1.0), ("b.cu", ("80",), 1, "x"): Measured(1, 6, 1.0)})
+    document, record = tmp_path / "peaks.json", tmp_path / "w.record.json"
+    document.write_text(json.dumps(learned.to_json()))
+    record.write_text(json.dumps({"schema": 1, "measured": {"peaks": learned.to_json()}}))
+    assert published_peaks(document) == published_peaks(record) == learned
+    assert [key[0] for key in for_gpus(learned, [90]).entries] == ["a.cu"]
+
+
+@pytest.mark.parametrize("text", [None, "", "{}", "[]", '{"measured": 1}', '{"measured": {"peaks": {"files": 1}}}'])
+def test_a_file_of_others_that_is_none_is_refused(tmp_path: Path, text: str | None) -> None:
+    path = tmp_path / "x.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UsageError, match=r"--peaks .*x\.json"):
+        published_peaks(path)
