@@ -1,7 +1,7 @@
 """Ed25519 keys as people have them: PEM of ``openssl genpkey -algorithm ed25519``, or OpenSSH's ``ssh-keygen``.
 
 ``cryptography`` does the arithmetic and reads both forms, ssh-keygen's with a passphrase by ``bcrypt``; they are an
-extra (``trtllm-builder[sign]``), imported when a key is read. A key's identifier is the SHA-256 of its
+extra (``sign``), imported when a key is read. A key's identifier is the SHA-256 of its
 SubjectPublicKeyInfo (RFC 5280, 4.1.2.7) in DER, in hexadecimal, which is also what
 ``openssl pkey -pubin -outform DER | sha256sum`` prints.
 """
@@ -91,7 +91,7 @@ def parse_private_key(data: bytes, origin: str, environ: Mapping[str, str]) -> P
             what = (
                 f"the private key of {origin} has a passphrase of ssh-keygen, and the Python package bcrypt that opens"
             )
-            remedy = "Install trtllm-builder[sign], or bcrypt into the same environment."
+            remedy = "Run: python -m pip install -e '.[sign]' in your clone of trtllm-builder."
             raise HostError(f"{what} such keys is not installed", remedy=remedy) from error
         raise UsageError(f"the private key of {origin} cannot be opened: {error}", remedy=_MAKE_ONE) from error
     except ValueError as error:
@@ -159,5 +159,5 @@ def _require_cryptography() -> None:
     except ImportError as error:
         raise HostError(
             "keys need the Python package cryptography, which is not installed",
-            remedy="Install trtllm-builder[sign], or cryptography into the same environment.",
+            remedy="Run: python -m pip install -e '.[sign]' in your clone of trtllm-builder.",
         ) from error

@@ -164,7 +164,8 @@ def _submit(cluster: str, name: str, job: NodeJob, logs: Path, asked: Mapping[st
         import submitit
     except ModuleNotFoundError:
         raise HostError(
-            "fleets need submitit, which is not installed", remedy="install trtllm-builder[cluster]"
+            "fleets need submitit, which is not installed",
+            remedy="run: python -m pip install -e '.[cluster]' in your clone of trtllm-builder",
         ) from None
     logs.mkdir(parents=True, exist_ok=True)
     try:

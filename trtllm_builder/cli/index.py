@@ -77,8 +77,9 @@ def _yank(command: str, root: Path, which: str, reason: str | None, as_json: boo
     if as_json:
         _echo(command, root, changed=changed, wheels=[_document(wheel) for wheel in wheels])
         return
+    unchanged = "is not yanked" if reason is None else "yanked already"
     for wheel in wheels:
-        typer.echo(f"{f'{command}ed' if changed else f'{command}ed already'}  {wheel.filename}")
+        typer.echo(f"{f'{command}ed' if changed else unchanged}  {wheel.filename}")
 
 
 @app.command()

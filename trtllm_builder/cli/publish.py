@@ -29,7 +29,10 @@ def publish(
     ] = False,
     allow_unverified: Annotated[
         bool,
-        typer.Option("--allow-unverified", help="Also other projects' wheels that ours need; the index shows it."),
+        typer.Option(
+            "--allow-unverified",
+            help="Also other projects' wheels, such as ours need (nobody checks that); the index shows it.",
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
 ) -> None:
@@ -37,14 +40,19 @@ def publish(
 
     What is published needs its record (a build leaves it beside the wheel) and a report of a passed import. A server's
     user and password come from TWINE_USERNAME and TWINE_PASSWORD, or from the keyring. Exit 8 when it is refused.
+
+    A directory holds symbolic links: serve it where it lies, or copy it with `rsync -a` (`rsync -aL` to a place that
+    knows no links), files/ first and then the rest.
     """
     from trtllm_builder.build.signals import interruptible
-    from trtllm_builder.errors import Interrupted
+    from trtllm_builder.errors import Interrupted, UsageError
     from trtllm_builder.index.model import STANDINGS
     from trtllm_builder.index.published import is_url
     from trtllm_builder.publish.rules import Allowed, judge
     from trtllm_builder.publish.upload import require_plain
 
+    if not index.strip():
+        raise UsageError("--index is empty", remedy="name a directory, or the URL of a server that takes uploads")
     if is_url(index):
         require_plain(index)
     allowed = Allowed(allow_unimported, allow_unverified)
@@ -56,6 +64,9 @@ def publish(
         raise Interrupted(
             stop.what, signal=stop.signal, remedy="nothing is half published; the same command does the rest"
         ) from None
+    for candidate in candidates:
+        for place in candidate.local:
+            typer.echo(f"note: what is published with {candidate.filename} tells of {place}", err=True)
     if as_json:
         document = {"schema": 1, "command": "publish", "index": index, "wheels": done}
         typer.echo(json.dumps(document, indent=2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -83,10 +83,10 @@ class Variant:
 def landing_page(index: Index) -> str:
     """One page that needs nothing else; all that comes from wheels is escaped, and rid of what is not to be seen."""
     variants = _variants(index)
-    ours = {variant.project for variant in variants}
+    others = {name: [w for w in wheels if not _is_ours(w)] for name, wheels in index.projects.items()}
     return _template().render(
         variants=variants,
-        others=[_other(name, wheels) for name, wheels in index.projects.items() if name not in ours],
+        others=[_other(name, wheels) for name, wheels in others.items() if wheels],
     )
 
 
@@ -114,9 +114,13 @@ def _variants(index: Index) -> list[Variant]:
     groups: dict[tuple[str, str], list[Wheel]] = {}
     for project, wheels in index.projects.items():
         for wheel in wheels:
-            if wheel.variant or ".record.json" in wheel.beside:
+            if _is_ours(wheel):
                 groups.setdefault((project, wheel.variant), []).append(wheel)
     return [_variant(project, name, wheels) for (project, name), wheels in sorted(groups.items())]
+
+
+def _is_ours(wheel: Wheel) -> bool:
+    return bool(wheel.variant) or ".record.json" in wheel.beside
 
 
 def _variant(project: str, name: str, wheels: list[Wheel]) -> Variant:
@@ -166,7 +170,7 @@ def _offer(wheel: Wheel) -> Offer:
     )
 
 
-def _other(name: str, wheels: tuple[Wheel, ...]) -> tuple[str, str, int, str]:
+def _other(name: str, wheels: Sequence[Wheel]) -> tuple[str, str, int, str]:
     """Project, newest version, number of files, and what is known of the least known."""
     least = max((wheel.standing for wheel in wheels), key=list(STANDINGS).index)
     return name, wheels[-1].version, len(wheels), STANDINGS[least]

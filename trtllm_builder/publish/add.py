@@ -11,7 +11,7 @@ from typing import Literal
 
 from trtllm_builder.errors import PublishError
 from trtllm_builder.index.files import has, sha256_of
-from trtllm_builder.index.model import Index, Lock, Needs, Standing, Wheel
+from trtllm_builder.index.model import Index, Lock, Needs, Standing, Wheel, identity
 from trtllm_builder.index.opening import PATIENCE, make_index, nobody_waits
 from trtllm_builder.index.store import Turn, taking_turn
 from trtllm_builder.publish.evidence import RECORD
@@ -43,6 +43,7 @@ def add(
     Raises PublishError when the index has one of these names with other bytes, or cannot be written; it is then as it
     was. ``patience``: seconds to wait for others that publish.
     """
+    _refuse_twins(candidates)
     at = (now or datetime.now(timezone.utc)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     store = make_index(root, waiting=waiting)
     added: list[Added] = []
@@ -59,9 +60,32 @@ def add(
     return tuple(added)
 
 
+def _refuse_twins(candidates: Sequence[Candidate]) -> None:
+    """Before there is an index: two that installers could not tell apart."""
+    found: dict[object, Candidate] = {}
+    for one in candidates:
+        other = found.setdefault(identity(one.filename), one)
+        if other.sha256 != one.sha256:
+            raise PublishError(
+                f"{other.path} and {one.path} are of one name, with other bytes: installers could not tell them apart",
+                remedy="publish the one that is meant",
+            )
+
+
+def _refuse_impostor(index: Index, one: Wheel) -> None:
+    """Of a project that we build, a wheel without a record could outrank ours by its version alone."""
+    ours = next((w for w in index.wheels if w.project == one.project and RECORD in w.beside), None)
+    if ours is not None and RECORD not in one.beside:
+        raise PublishError(
+            f"{one.filename} has no record of a build of ours, and {one.project} is what we build: {ours.filename} has",
+            remedy="publish it into another index, or with its record beside it",
+        )
+
+
 def _add(turn: Turn, index: Index, candidate: Candidate, at: str) -> Added:
     there, mine = index.named(candidate.filename), entry(candidate, at)
     if there is None:
+        _refuse_impostor(index, mine)
         turn.place(mine, candidate.path, candidate.metadata, candidate.beside)
         return Added(mine, "published")
     if there.sha256 != mine.sha256 or there.filename != mine.filename:

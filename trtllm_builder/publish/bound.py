@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,11 @@ from typing import Any
 from trtllm_builder.attest.envelope import read_bundle
 from trtllm_builder.attest.statement import Statement, StatementError, read_statement
 from trtllm_builder.index.files import sha256_of
+from trtllm_builder.text import clean
 
 _LOCK, _STATEMENTS = ".lock.json", (".intoto.json", ".intoto.jsonl")
+
+_LOCAL = re.compile(r"file://[^\"\s]+")
 
 
 def misfits(record: Mapping[str, Any], beside: Mapping[str, Path]) -> Iterator[str]:
@@ -24,6 +28,13 @@ def misfits(record: Mapping[str, Any], beside: Mapping[str, Path]) -> Iterator[s
                     yield from _other(beside[suffix].name, said, beside)
             except (OSError, StatementError) as error:
                 yield f"{beside[suffix].name} is no statement: {error}"
+
+
+def local_places(beside: Mapping[str, Path]) -> tuple[str, ...]:
+    """``file://`` addresses that the provenance names: a source or mirror of one's own, whose path others will read."""
+    path = beside.get(_STATEMENTS[0])
+    found = _LOCAL.findall(path.read_text(encoding="utf-8", errors="replace")) if path else ()
+    return tuple(dict.fromkeys(map(clean, found)))
 
 
 def _statements(path: Path) -> list[Statement]:

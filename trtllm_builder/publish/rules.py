@@ -15,7 +15,7 @@ from trtllm_builder.binary.wheel import Wheel as Archive
 from trtllm_builder.binary.wheel import WheelError, unpack_member
 from trtllm_builder.errors import PublishError, VerifyError
 from trtllm_builder.index.model import Standing, is_safe_name, variant_of
-from trtllm_builder.publish.bound import misfits
+from trtllm_builder.publish.bound import local_places, misfits
 from trtllm_builder.publish.evidence import Evidence, objections, read_evidence
 from trtllm_builder.repro.attestations import is_attestation_bundle
 from trtllm_builder.text import clean
@@ -26,6 +26,7 @@ from trtllm_builder.verify.report import Report
 from trtllm_builder.verify.verdict import make_report
 
 BESIDE = (".record.json", ".report.html", ".lock.json", ".intoto.json", ".intoto.jsonl")
+OURS = "tensorrt-llm"  # a stranger's, with a higher version, would be taken for it by every installer
 _BESIDE_LIMIT = 64 << 20  # bytes
 
 
@@ -42,6 +43,7 @@ class Candidate:
     """A wheel that may be published. ``metadata``: the bytes of its METADATA; ``headers``: what they say.
 
     ``beside``: suffix to the files that go along; ``provenance``: one of them is a real attestation bundle (PEP 740).
+    ``local``: addresses of the machine that built it, which its provenance and bill of materials carry.
     """
 
     path: Path
@@ -57,6 +59,7 @@ class Candidate:
     evidence: Evidence
     beside: Mapping[str, Path]
     provenance: bool
+    local: tuple[str, ...] = ()
 
     @property
     def filename(self) -> str:
@@ -77,9 +80,9 @@ def judge(path: Path, allowed: Allowed, environ: Mapping[str, str] | None = None
     wheel = found.wheel
     report = make_report(found, None, expectation)
     _refuse_canary(wheel)
-    _refuse_failed(path, report)
     evidence = read_evidence(path, wheel.sha256)
-    ours = evidence.record is not None or bool(variant_of(wheel.version))
+    _refuse_failed(path, report)
+    ours = evidence.record is not None or bool(variant_of(wheel.version)) or wheel.name == OURS
     if ours:
         _refuse_build(path, evidence)
     standing = _standing(path, evidence, ours, allowed)
@@ -101,6 +104,7 @@ def judge(path: Path, allowed: Allowed, environ: Mapping[str, str] | None = None
         evidence=evidence,
         beside=beside | ({".provenance": provenance} if attested else {}),
         provenance=attested,
+        local=local_places(beside),
     )
 
 
@@ -129,7 +133,7 @@ def _refuse_build(path: Path, evidence: Evidence) -> None:
     if evidence.record is None:
         raise _refused(
             path,
-            f"its version says that we built it, and {path.name}.record.json, which says how, is not beside it",
+            f"its name or version says that we built it, and {path.name}.record.json, which says how, is not beside it",
             "publish it from where it was built, or fetch its record from there",
         )
     try:
@@ -180,8 +184,10 @@ def _standing(path: Path, evidence: Evidence, ours: bool, allowed: Allowed) -> S
 
 def _fault(evidence: Evidence) -> str:
     checks = evidence.report["checks"] if evidence.report else []
-    faults = [str(c.get("fault", c["id"])) for c in checks if c["status"] == "failed" and c.get("severity") == "error"]
-    return clean("; ".join(faults[:3])) or "its report does not say why"
+    failed = [check for check in checks if check["status"] == "failed"]
+    grave = [check for check in failed if check.get("severity") == "error"] or failed
+    faults = "; ".join(str(check.get("fault") or check["id"]) for check in grave[:3])
+    return clean(faults) or "its report says so, and names no check that failed"
 
 
 def _requires_python(path: Path, wheel: Archive) -> str:

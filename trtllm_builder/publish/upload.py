@@ -7,7 +7,6 @@ the address of their upload: some would replace it without a word.
 from __future__ import annotations
 
 import io
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
@@ -82,7 +81,7 @@ def _repository(url: str, environ: Mapping[str, str]) -> Repository:
     except ImportError as error:
         raise HostError(
             "uploading needs twine, and it is not installed here",
-            remedy="run: python -m pip install 'trtllm-builder[upload]' in trtllm-build's own environment",
+            remedy="run: python -m pip install -e '.[upload]' in your clone of trtllm-builder",
         ) from error
     user, password = environ.get(USER), environ.get(PASSWORD)
     if not password:
@@ -147,9 +146,10 @@ def _attempt(repository: Repository, one: Candidate) -> Response:
 
 
 def _said(answer: Response) -> str:
-    """The status and, of a page, its words."""
-    words = re.sub(r"<[^<>]*>", " ", clean(redact((answer.text or "")[:_SAID]))).split()
-    return " ".join([f"{answer.status_code} {answer.reason}:", *words])[:300]
+    """The status and, unless it is a page, what is said with it."""
+    status = f"{answer.status_code} {answer.reason}"
+    said = " ".join(clean(redact((answer.text or "")[:_SAID])).split())
+    return f"{status}: {said}"[:300] if said and "<" not in said else status
 
 
 def _remedy(answer: Response) -> str:

@@ -128,7 +128,7 @@ def test_credentials_come_from_the_environment_and_are_told_nowhere(
         send(small, moody, TWINE_USERNAME="publisher", TWINE_PASSWORD="s3cret")
     assert Moody.seen == [("/legacy/", f"Basic {base64.b64encode(b'publisher:s3cret').decode()}")]
     said = "".join((str(caught.value), caught.value.remedy, *capfd.readouterr()))
-    assert "401" in said and "no such luck, https://***@host/" in said
+    assert "401" in said and "no such luck" not in said  # a page of HTML
     assert "s3cret" not in said and "hunter2" not in said and "\x1b" not in said
 
 

@@ -120,4 +120,4 @@ def test_without_cryptography_it_says_what_to_install(keys: Path, monkeypatch: p
     monkeypatch.setitem(sys.modules, "cryptography", None)
     with pytest.raises(HostError, match="cryptography, which is not installed") as raised:
         read_public_key(keys / "pem.pub")
-    assert "trtllm-builder[sign]" in raised.value.remedy
+    assert "pip install -e '.[sign]'" in raised.value.remedy

@@ -37,6 +37,22 @@ def test_withdrawn_wheels_have_no_line_and_old_ones_are_counted(entry: Entry) ->
     assert page.index("<h3>1.4.0") < page.index("<summary>1.3.0")
 
 
+def test_what_was_withdrawn_whole_is_in_no_table(entry: Entry) -> None:
+    gone = entry(version="1.0+sd.cu130.sm120", yanked="wrong")
+    page = landing_page(Index((gone, entry())))
+    table = page[: page.index("</table>")]
+    assert "#tensorrt-llm-cu130-sm89" in table and "sm120" not in table and "1.0+sd.cu130.sm120 was withdrawn" in page
+    page = landing_page(Index((gone,)))
+    assert "All that was published here was withdrawn." in page and "<table>" not in page
+
+
+def test_a_strangers_wheel_of_our_name_is_there_to_see(entry: Entry) -> None:
+    """One that an index got before it held any of ours."""
+    page = landing_page(Index((entry(), entry(version="99.0", standing="unverified"))))
+    others = page[page.index("Other packages") :]
+    assert "tensorrt-llm" in others and "99.0" in others and "1.2.0+sd" not in others
+
+
 def test_nothing_of_a_wheel_becomes_markup(entry: Entry) -> None:
     hostile = "<img src=x onerror=alert(1)>\x1b[31m\u202e"
     page = landing_page(

@@ -143,7 +143,11 @@ def record_of(wheel: Path, version: str) -> dict[str, Any]:
         "plan": {
             "source": {"url": "https://git.example/TensorRT-LLM.git"},
             "verification": {
-                "targets": {"required": [["sm_89"]], "allowed": ["sm_80", "sm_89", "sm_90a", "sm_100f", "sm_120"]},
+                "targets": {
+                    "required": [["sm_89"]],
+                    "allowed": ["sm_80", "sm_89", "sm_90a", "sm_100f", "sm_120"],
+                    "reason": "the profile says so",
+                },
                 "max_size": 1 << 20,
                 "import_deadline": 60.0,
                 "model": "toy",

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -109,9 +110,24 @@ def test_other_bytes_under_a_name_are_refused_in_any_spelling(make_wheel: Make, 
 
 def test_one_command_cannot_bring_two_of_one_name(make_wheel: Make, tmp_path: Path, index: Path) -> None:
     pair = [judge(make_wheel(directory=tmp_path / d, content=f"# {d}"), OTHERS) for d in ("a", "b")]
-    with pytest.raises(PublishError, match="with other bytes"):
+    with pytest.raises(PublishError, match=r"a/small-1\.0.* and .*b/small-1\.0.* are of one name, with other bytes"):
         add(pair, index)
-    assert open_index(index).read().wheels == ()
+    assert not index.exists()
+
+
+def test_what_we_build_comes_with_a_record(make_wheel: Make, make_build: Make, index: Path) -> None:
+    """A stranger's with a higher version would be what every installer takes."""
+    wheel = make_wheel("tensorrt-llm", "99.0")
+    with pytest.raises(PublishError, match=r"record\.json, which says how, is not beside it"):
+        judge(wheel, Allowed(True, True))
+    record = make_build().with_name("small.record.json")
+    record.write_text("{}")
+    ours = replace(judge(make_wheel("small", "1.0"), OTHERS), beside={".record.json": record})
+    add([ours], index)
+    before = (index / ".current").readlink()
+    with pytest.raises(PublishError, match="has no record of a build of ours, and small is what we build"):
+        add([judge(make_wheel("small", "99.0"), OTHERS)], index)
+    assert (index / ".current").readlink() == before
 
 
 def test_a_wheel_that_changes_meanwhile_is_not_published(make_wheel: Make, index: Path) -> None:

@@ -202,3 +202,13 @@ def test_a_statement_of_another_record_is_refused(build: Callable[..., Path]) ->
     side(wheel, ".intoto.json").unlink()
     side(wheel, ".record.json").write_text(side(wheel, ".record.json").read_text() + " ")
     assert "record.json is not the one that" in refused(wheel)
+
+
+def test_a_path_of_the_builder_is_told_to_who_publishes_it(build: Callable[..., Path]) -> None:
+    wheel = build()
+    assert judge(wheel, Allowed()).local == ()
+    said = statement(wheel)
+    sources = [{"uri": "git+file:///home/me/src@v1", "digest": {"sha1": "0"}}, {"uri": "https://git.example/x"}]
+    said["predicate"]["buildDefinition"]["resolvedDependencies"] = sources
+    side(wheel, ".intoto.json").write_text(json.dumps(said))
+    assert judge(wheel, Allowed()).local == ("file:///home/me/src@v1",)

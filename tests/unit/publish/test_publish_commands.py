@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -75,6 +76,8 @@ def test_a_life_of_an_index(make_build: Make, make_wheel: Make, tmp_path: Path, 
     assert good("index", "yank", index, other.name).startswith("yanked  small-1.0")
     assert "yanked" in good("index", "list", index)
     assert good("index", "yank", index, other.name).startswith("yanked already")
+    assert good("index", "unyank", index, other.name).startswith("unyanked  small-1.0")
+    assert good("index", "unyank", index, other.name).startswith("is not yanked  small-1.0")
     assert good("index", "prune", index, "--keep", 3) == "nothing goes\n"
     assert good("index", "check", index) == "2 wheels, all as it should be\n"
 
@@ -123,3 +126,19 @@ def test_an_address_is_looked_at_before_the_wheels_are(tmp_path: Path) -> None:
     told = bad("publish", tmp_path / "none.whl", "--index", "https://user:word@host/")
     assert "command lines are seen by others" in str(told) and "word@" not in str(told)
     assert isinstance(bad("publish", tmp_path / "none.whl", "--index", "s3://bucket/"), UsageError)
+    for empty in ("", " "):
+        assert "--index is empty" in str(bad("publish", tmp_path / "none.whl", "--index", empty))
+
+
+def test_a_path_of_the_builder_is_noted(make_build: Make, tmp_path: Path) -> None:
+    wheel = make_build()
+    said = {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"name": wheel.name, "digest": {"sha256": hashlib.sha256(wheel.read_bytes()).hexdigest()}}],
+        "predicateType": "https://other.example/v1",
+        "predicate": {"from": "git+file:///home/me/src"},
+    }
+    wheel.with_name(f"{wheel.name}.intoto.json").write_text(json.dumps(said))
+    done = run("publish", wheel, "--index", tmp_path / "index", "--json")
+    assert done.exit_code == 0 and json.loads(done.stdout)["wheels"]
+    assert done.stderr == f"note: what is published with {wheel.name} tells of file:///home/me/src\n"

@@ -126,6 +126,16 @@ def test_an_import_that_failed_is_never_allowed(make_build: Make) -> None:
     assert "its verification failed: " in str(refused(wheel, Allowed(True, True)))
 
 
+def test_what_failed_is_named_whatever_it_was(make_build: Make) -> None:
+    def minor(record: dict[str, Any]) -> None:
+        record["report"]["passed"] = False
+        record["report"]["checks"][1].update(status="failed", severity="warning", fault="it is large")
+
+    assert "its verification failed: it is large" in str(refused(make_build(record=minor)))
+    silent = make_build(record=edit("report.passed", False))
+    assert "names no check that failed" in str(refused(silent))
+
+
 def test_the_report_must_be_of_these_bytes(make_build: Make, make_wheel: Make) -> None:
     told = str(refused(make_build(record=edit("report.sha256", "0" * 64))))
     assert "is of other bytes: sha256 000" in told
