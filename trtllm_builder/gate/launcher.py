@@ -69,7 +69,10 @@ def set_slots(directory: Path, count: int) -> None:
     """How many compilers may run at once when nobody answers; 0 switches the gate off. Raises OSError."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / LOST).unlink(missing_ok=True)
-    (directory / _BEYOND).touch()
+    if count:
+        (directory / _BEYOND).touch()
+    else:
+        (directory / _BEYOND).unlink(missing_ok=True)
     for number in range(count):
         (directory / f"{_SLOT}{number}").touch()
     # From the end, since the client stops looking at the first that is not there.

@@ -254,6 +254,7 @@ def test_without_a_broker_no_more_run_than_there_are_slots(place: Place) -> None
 
 def test_without_slots_nobody_is_asked(place: Place) -> None:
     set_slots(place.directory, 0)
+    assert all(path.name.startswith(CLIENT) for path in place.directory.iterdir())
     with place.broker():
         assert ended(place.start("true")) == [0]
     assert not [event for event in place.events if event["event"] == "started"]
