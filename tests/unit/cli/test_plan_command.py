@@ -136,7 +136,7 @@ def test_a_script_of_a_real_tree(run: Run, profile: str, tmp_path: Path) -> None
         ),
         (("--source", "."), 4, "not a TensorRT-LLM checkout"),
         (("--set", "source.ref=release/0.15", "--source", "https://host/x.git"), 4, "prebuilt MPI-linked archives"),
-        (("--jobs", "0"), 2, "greater than or equal to 1"),
+        (("--jobs", "0"), 2, "expected 1 or more"),
         (("--jobs", "100000"), 2, "--jobs 100000: expected a number from 1 to 9999"),
         (("--profile-dir", "/nonexist"), 2, "--profile-dir /nonexist is no directory"),
         (("--set", "patches=[single-devic]"), 2, "there is no patch set `single-devic`; did you mean `single-device`?"),
