@@ -17,6 +17,7 @@ import pytest
 
 from trtllm_builder.errors import PublishError
 from trtllm_builder.index.published import find_by_lock
+from trtllm_builder.publish import rules
 from trtllm_builder.publish.add import add
 from trtllm_builder.publish.change import yank
 from trtllm_builder.publish.rules import Allowed, judge
@@ -46,12 +47,13 @@ def for_blackwell(record: dict) -> None:
 
 
 @pytest.fixture
-def public(tmp_path: Path, make_wheel: Callable[..., Path]) -> Path:
+def public(tmp_path: Path, make_wheel: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     """What a public index has under our names: newer, and not ours."""
     decoys = [
         make_wheel("tensorrt-llm", "9.9.9", directory=tmp_path / "decoys", content="raise SystemExit('decoy')\n"),
         make_wheel("tiny-dep", "1.5", directory=tmp_path / "decoys"),
     ]
+    monkeypatch.setattr(rules, "OURS", "")  # a public index does not ask for our record
     add([judge(one, Allowed(unverified=True)) for one in decoys], tmp_path / "public")
     return tmp_path / "public"
 
