@@ -62,4 +62,8 @@ def take_peaks(files: list[Path], request: Request, *, keep: bool) -> None:
 
 def _absolute(index: str | None) -> str | None:
     """A URL as it is, a directory so that it is the same one from anywhere."""
+    if index == "":
+        from trtllm_builder.errors import UsageError
+
+        raise UsageError("--index is empty", remedy="name a directory or a URL, or leave it out")
     return index if index is None or "://" in index else str(Path(index).expanduser().absolute())

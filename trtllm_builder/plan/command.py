@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trtllm_builder.errors import ProfileError, SourceError
-from trtllm_builder.plan.components import AUTO, decide, is_off
 from trtllm_builder.plan.cmake_file import VARIABLE
+from trtllm_builder.plan.components import AUTO, decide, is_off
 from trtllm_builder.plan.model import Argument, Setting, Value
 from trtllm_builder.plan.origins import origin, where
 from trtllm_builder.profile.model import Profile
