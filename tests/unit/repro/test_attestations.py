@@ -20,7 +20,7 @@ def encoded(value: object) -> str:
     return base64.b64encode(json.dumps(value).encode()).decode()
 
 
-SAID = {"_type": STATEMENT, "subject": [{"digest": {"sha256": SHA}}], "predicateType": "https://docs.pypi.org/x"}
+SAID = {"_type": STATEMENT, "subject": [{"digest": {"sha256": SHA}}], "predicateType": "https://example.org/x"}
 GOOD: dict[str, Any] = {
     "version": 1,
     "attestation_bundles": [
