@@ -29,7 +29,10 @@ _WITHIN = 60.0  # seconds without an answer
 
 
 def is_wanted(run: Run) -> bool:
-    """Not when it was asked to build anew, and not where the workspace has compiled already."""
+    """Not when it was asked to build anew, not where the workspace has compiled already, and not for sources that were
+    edited: a lock does not know of that."""
+    if run.edits or run.results.get("fetch", {}).get("uncommitted"):
+        return False
     forced = False
     for event in run.journal.events():
         forced = event["event"] == "rebuild" or (forced and event["event"] != "done")

@@ -70,7 +70,7 @@ def test_what_the_catalogue_did_not_know_is_missed_right_after_the_fetch(tmp_pat
     argv = [sys.executable, "-m", "trtllm_builder", "--profile", str(profile), *place]
     done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False, timeout=120)
     told = done.stdout + done.stderr
-    assert done.returncode == 3 and "error: no TensorRT is here" in told, told
+    assert done.returncode == 3 and "error: no TensorRT >=10.13,<10.15 is here" in told, told
     assert "fetch      done" in told and not (tmp_path / "w/build").exists()
 
 

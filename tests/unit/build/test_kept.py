@@ -45,6 +45,7 @@ def run(tmp_path: Path) -> Any:
         observer=SimpleNamespace(note=notes.append, notes=notes),
         material=SimpleNamespace(request=SimpleNamespace(index=None)),
         build_tag="",
+        edits={},
         redo=False,
         results={
             "compile": {"edited": {}},
@@ -170,3 +171,12 @@ def test_it_is_not_looked_for_where_it_was_compiled_or_where_building_was_asked_
     assert not wanted(), "compiled here"
     run.redo = True
     assert wanted(), "and now it would be compiled again"
+
+
+def test_it_is_not_looked_for_where_sources_were_edited(run: Any) -> None:
+    """A lock names what was obtained: the wheel of that is not what is there."""
+    run.edits = {"a.cpp": "0" * 64}
+    assert not reuse.is_wanted(cast(Run, run))
+    run.edits = {}
+    run.results["fetch"]["uncommitted"] = {"a.cpp": "0" * 64}
+    assert not reuse.is_wanted(cast(Run, run))
