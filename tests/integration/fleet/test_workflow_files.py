@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import typer
+import yaml
 from typer.testing import CliRunner
 
 import trtllm_builder
@@ -38,6 +39,14 @@ def _render(
     return render(found, platform, Wishes(publish=publish, options=options, **asked))
 
 
+def _scripts(value: object) -> list[str]:
+    if isinstance(value, dict):
+        return [text for item in value.values() for text in _scripts(item)]
+    if isinstance(value, list):
+        return [text for item in value for text in _scripts(item)]
+    return [value] if isinstance(value, str) and "trtllm-build " in value and "\n" in value else []
+
+
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every shape of the files, as a repository has them."""
@@ -59,6 +68,15 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for file, text in files.items():
             (directory / file).write_text(text)
     return root
+
+
+def test_every_script_is_one_that_a_shell_reads(rendered: Path) -> None:
+    scripts = [text for path in rendered.rglob("*.yml") for text in _scripts(yaml.safe_load(path.read_text()))]
+    assert len(scripts) > 20
+    for text in set(scripts):
+        shell = "bash" if "shopt" in text or "drift=()" in text or "${{" in text else "sh"
+        done = subprocess.run([shell, "-n"], input=text, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{done.stderr}\n{text}"
 
 
 def test_our_own_workflows_are_what_the_command_makes_now() -> None:

@@ -34,46 +34,6 @@ def _render(
     return render(found, platform, Wishes(publish=publish, options=options, **asked))
 
 
-def _scripts(value: object) -> list[str]:
-    if isinstance(value, dict):
-        return [text for item in value.values() for text in _scripts(item)]
-    if isinstance(value, list):
-        return [text for item in value for text in _scripts(item)]
-    return [value] if isinstance(value, str) and "trtllm-build " in value and "\n" in value else []
-
-
-@pytest.fixture(scope="module")
-def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every shape of the files, as a repository has them."""
-    root = tmp_path_factory.mktemp("rendered")
-    keep = load_runners(None, "github").model_copy(update={"runners": tuple(
-        one.model_copy(update={"keep": "/srv/it's kept"}) for one in load_runners(None, "github").runners
-    )})  # fmt: skip
-    shapes: dict[str, dict[str, str]] = {
-        "gh": _render("github"),
-        "gh-alone": _render("github", SMALL, publish=False, options=("--set", "build.job_memory='8 GiB'")),
-        "gh-kept": render(make_matrix([SMALL], keep, 3), "github", Wishes("w", ".")),
-        "gl": _render("gitlab"),
-        "gl-alone": _render("gitlab", SMALL, publish=False, options=("--profile-dir", "my profiles")),
-        "gl-kept": render(make_matrix([SMALL, LARGE], keep, 0), "gitlab", Wishes("w", ".")),
-    }
-    for name, files in shapes.items():
-        directory = root / name / (".github/workflows" if name.startswith("gh") else ".")
-        directory.mkdir(parents=True)
-        for file, text in files.items():
-            (directory / file).write_text(text)
-    return root
-
-
-def test_every_script_is_one_that_a_shell_reads(rendered: Path) -> None:
-    scripts = [text for path in rendered.rglob("*.yml") for text in _scripts(yaml.safe_load(path.read_text()))]
-    assert len(scripts) > 20
-    for text in set(scripts):
-        shell = "bash" if "shopt" in text or "drift=()" in text or "${{" in text else "sh"
-        done = subprocess.run([shell, "-n"], input=text, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{done.stderr}\n{text}"
-
-
 def test_one_job_a_profile_gone_on_with_in_time_and_one_that_publishes() -> None:
     files = {name: yaml.safe_load(text) for name, text in _render("github").items()}
     night, wheel = files["trtllm-nightly.yml"], files["trtllm-wheel.yml"]
