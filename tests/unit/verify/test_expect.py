@@ -156,17 +156,18 @@ def test_what_is_no_python_fails_and_loses_no_report(make_wheel: MakeWheel) -> N
     assert "passed: archive, record" in said
 
 
-def test_a_record_of_other_bytes_is_told(make_wheel: MakeWheel) -> None:
+def test_a_record_that_is_not_of_the_wheel_fails_it(make_wheel: MakeWheel) -> None:
     wheel = make_wheel()
     path = wheel.with_name(f"{wheel.name}.record.json")
     for text, told in (
         (None, "is of other bytes: sha256 abc"),
         ("{", "cannot be read: it is no JSON"),
         ("[1]", "cannot be read: it is JSON, and no record of ours"),
+        ("", "cannot be read: it is no JSON"),
     ):
         record(wheel, {"wheel": {"sha256": "abc"}}) if text is None else path.write_text(text)
-        _, said = run(wheel, "--no-import")
-        assert "warning build-record: the record beside it " + told in said
+        code, said = run(wheel, "--no-import")
+        assert code == 7 and "FAILED build-record: the record beside it " + told in said
     path.unlink()
     os.mkfifo(path)
     assert "build-record: the record beside it cannot be read" in run(wheel, "--no-import")[1]

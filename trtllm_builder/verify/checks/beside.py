@@ -27,8 +27,6 @@ def build_record_check(wheel: Path, sha256: str) -> Check:
         "build-record",
         title,
         problems,
-        severity="warning",
         seen=path.name,
-        remedy="The wheel was not held to it. One of the two was changed or replaced: fetch both again, or take the "
-        "record away.",
+        remedy="One of the two was changed or replaced: fetch both again from where they came.",
     )
