@@ -75,10 +75,16 @@ def kept_wheel(caches: Path, digest: str) -> Path | None:
 
 
 def keep(run: Run) -> None:
-    """A copy of the finished wheel for later builds from the same lock; one of edited sources is nobody else's."""
+    """A copy of the wheel that was built; one of edited sources is nobody else's."""
     if run.results["compile"]["edited"] or run.results["fetch"]["uncommitted"]:
         return
-    digest = run.results["inputs"]["lock"]["sha256"]
+    # The workspace's own copy: the one in --out is for its owner to do with as they please.
+    keep_wheel(run, Path(run.results["normalise"]["wheel"]), run.results["inputs"]["lock"]["sha256"])
+
+
+def keep_wheel(run: Run, file: Path, digest: str) -> None:
+    """A copy of the run's wheel, whose bytes ``file`` has, for later builds from the same lock, with what stands beside
+    it in --out. That it could not be made is a note."""
     store, name = Path(run.plan.caches) / WHEELS, directory_name(digest, run.build_tag)
     wheel, sha256 = Path(run.results["record"]["wheel"]), run.results["record"]["sha256"]
     try:
@@ -88,8 +94,7 @@ def keep(run: Run) -> None:
                 return
         fresh = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=store))
         try:
-            # The workspace's own copy: the one in --out is for its owner to do with as they please.
-            _link(Path(run.results["normalise"]["wheel"]), fresh / wheel.name)
+            _link(file, fresh / wheel.name)
             for suffix in BESIDE:
                 with suppress(FileNotFoundError):
                     shutil.copyfile(f"{wheel}{suffix}", fresh / f"{wheel.name}{suffix}")

@@ -12,11 +12,25 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+from trtllm_builder.attest.keys import PrivateKey
 from trtllm_builder.build.journal import Json
-from trtllm_builder.build.kept import BESIDE, RECORD, UNSOUND, WHEELS, Found, directory_name, read_kept, tag_of
+from trtllm_builder.build.kept import (
+    BESIDE,
+    RECORD,
+    UNSOUND,
+    WHEELS,
+    Found,
+    directory_name,
+    keep_wheel,
+    read_kept,
+    tag_of,
+)
+from trtllm_builder.build.record import signing_key
 from trtllm_builder.build.run import Run
 from trtllm_builder.errors import BuilderError
 from trtllm_builder.index.published import find_by_lock, is_url
+from trtllm_builder.repro.provenance import provenance_path
+from trtllm_builder.repro.signing import bundle_path, drop_other_bundle, sign_wheel
 from trtllm_builder.repro.wheel_writer import sha256_of
 from trtllm_builder.verify.audit import audit
 from trtllm_builder.verify.auditwheel import find_auditwheel
@@ -93,25 +107,28 @@ def _obtain(location: str, target: Path) -> None:
 
 
 def take(run: Run, found: Found) -> bool:
-    """Verify it again as a build verifies its own, and put it where the build's would go; False, with a note, when it
-    does not pass."""
+    """Verify it again as a build verifies its own, sign it when a key is named, and put it where the build's would go
+    and where the next build looks; False, with a note, when it does not pass."""
     run.stage = "reuse"
     run.observer.stage("reuse", "begun", found.origin)
     run.journal.append("begin", stage="reuse", run=run.identifier, why="")
+    key = signing_key(run.material)
     try:
-        verified = _verify(run, found)
+        unsaid = key is not None and not provenance_path(found.wheel).is_file()
+        verified = "it has no provenance, which is what the key signs" if unsaid else _verify(run, found)
     except (BuilderError, *UNSOUND) as error:
         verified = str(error)
     if isinstance(verified, str):
         run.observer.note(f"the wheel of this lock in {found.origin} is not reused: {verified}")
         run.observer.stage("reuse", "done", "nothing to reuse")
         return False
-    recorded = _place(found, Path(run.plan.out))
+    recorded = _place(found, Path(run.plan.out), key)
     for stage, result in (("verify", verified), ("record", recorded)):
         run.results[stage] = result
         # Without inputs: the next build does them again, should it have to build.
         run.journal.append("end", stage=stage, run=run.identifier, inputs={}, seconds=0.0, result=result)
     run.redo = True
+    keep_wheel(run, found.wheel, found.record["lock"]["sha256"])
     told = f"{found.wheel.name}, built by run {found.record.get('run')} from the same lock"
     run.observer.stage("reuse", "done", told)
     run.observer.note(f"nothing was compiled: {told}; --rebuild builds it again")
@@ -140,25 +157,38 @@ def _verify(run: Run, found: Found) -> Json | str:
     return {"report": report.to_json(), "lines": report.lines()}
 
 
-def _place(found: Found, out: Path) -> Json:
-    """What stands beside a wheel first: it never stands without it."""
+def _place(found: Found, out: Path, key: PrivateKey | None) -> Json:
+    """What stands beside a wheel first: it never stands without it. Signatures over the same statement that are there
+    already stay; nothing stays that is of another build."""
     out.mkdir(parents=True, exist_ok=True)
-    names = [f"{found.wheel.name}{suffix}" for suffix in BESIDE]
-    for name in (*names, found.wheel.name):
-        source = found.wheel.with_name(name)
-        if not source.is_file():
+    wheel, sha256 = out / found.wheel.name, found.record["wheel"]["sha256"]
+    statement, bundle = provenance_path(found.wheel), bundle_path(wheel)
+    drop_other_bundle(wheel, statement.read_bytes() if statement.is_file() else b"")
+    for suffix in BESIDE:
+        target = wheel.with_name(f"{wheel.name}{suffix}")
+        if target == bundle and bundle.exists():
             continue
-        partial = out / f".{name}.partial"
         try:
-            shutil.copyfile(source, partial)
-            partial.replace(out / name)
-        finally:
-            partial.unlink(missing_ok=True)
-    wheel = out / found.wheel.name
+            _copy(found.wheel.with_name(target.name), target)
+        except FileNotFoundError:
+            target.unlink(missing_ok=True)
+    if key is not None:
+        sign_wheel(wheel, key, sha256=sha256)
+    _copy(found.wheel, wheel)
     return {
         "wheel": str(wheel),
-        "sha256": found.record["wheel"]["sha256"],
+        "sha256": sha256,
         "record": f"{wheel}{RECORD}",
-        "provenance": f"{wheel}.intoto.json",
-        "bundle": "",
+        "provenance": str(provenance_path(wheel)),
+        "bundle": str(bundle) if key else "",
     }
+
+
+def _copy(source: Path, target: Path) -> None:
+    """The whole file or none."""
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        shutil.copyfile(source, partial)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)

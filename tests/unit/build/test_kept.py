@@ -3,17 +3,24 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from trtllm_builder.attest.envelope import read_bundle, sign
+from trtllm_builder.attest.keys import PrivateKey, parse_private_key, read_private_key
+from trtllm_builder.attest.statement import PROVENANCE, STATEMENT
 from trtllm_builder.build import kept, reuse
 from trtllm_builder.build.journal import Journal
 from trtllm_builder.build.run import Run
 from trtllm_builder.build.workspace import Workspace
 from trtllm_builder.index.published import Published
+from trtllm_builder.repro.signing import sign_wheel
 
 DIGEST = "1a2b3c4d" + "0" * 56
 NAME = "tensorrt_llm-1.0-cp311-cp311-linux_x86_64.whl"
@@ -42,9 +49,18 @@ def run(tmp_path: Path) -> Any:
         plan=SimpleNamespace(caches=str(tmp_path / "caches"), profile="mine", out=str(tmp_path / "out")),
         workspace=Workspace(tmp_path / "workspace"),
         journal=Journal(tmp_path / "journal.jsonl"),
-        observer=SimpleNamespace(note=notes.append, notes=notes),
-        material=SimpleNamespace(request=SimpleNamespace(index=None)),
+        observer=SimpleNamespace(note=notes.append, notes=notes, stage=lambda *_: None),
+        material=SimpleNamespace(
+            request=SimpleNamespace(
+                index=None,
+                environ={},
+                loaded=SimpleNamespace(
+                    profile=SimpleNamespace(signing=SimpleNamespace(key_variable="", key="", builder=""))
+                ),
+            )
+        ),
         build_tag="",
+        identifier="20260102-000000-0000",
         edits={},
         redo=False,
         results={
@@ -144,6 +160,89 @@ def test_an_index_is_asked_and_its_word_not_taken(run: Any, tmp_path: Path, monk
     assert found.wheel.is_relative_to(run.workspace.root) and run.workspace.strange() == []
     assert look(run) is None and "sha256 that the index says" in run.observer.notes[-1]
     assert look(run) is None and len(run.observer.notes) == 1
+
+
+def key_text() -> bytes:
+    return Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def new_key() -> PrivateKey:
+    return parse_private_key(key_text(), "a test", {})
+
+
+def said_of(wheel: Path) -> None:
+    """The provenance beside it."""
+    subject = [{"name": wheel.name, "digest": {"sha256": hashlib.sha256(wheel.read_bytes()).hexdigest()}}]
+    said = {"_type": STATEMENT, "subject": subject, "predicateType": PROVENANCE, "predicate": {}}
+    wheel.with_name(f"{wheel.name}.intoto.json").write_text(json.dumps(said))
+
+
+def names(directory: Path) -> set[str]:
+    return {path.name.removeprefix(NAME) for path in directory.iterdir()}
+
+
+@pytest.fixture
+def key(tmp_path: Path, run: Any) -> Path:
+    """A private key, which the profile names."""
+    path = tmp_path / "key"
+    path.write_bytes(key_text())
+    path.chmod(0o600)
+    run.material.request.loaded.profile.signing.key = str(path)
+    return path
+
+
+def take_from_index(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, provenance: bool) -> bool:
+    index = put(tmp_path / "index")
+    if provenance:
+        said_of(index)
+    sha256 = hashlib.sha256(b"a wheel").hexdigest()
+    monkeypatch.setattr(reuse, "find_by_lock", lambda *_: Published(NAME, sha256, 7, str(index)))
+    monkeypatch.setattr(reuse, "_verify", lambda *_: {"report": {}, "lines": []})
+    run.material.request.index = str(tmp_path / "index")
+    found = look(run)
+    assert found is not None
+    return reuse.take(cast(Run, run), found)
+
+
+def test_what_an_index_had_is_here_the_next_time_and_nothing_of_another_build_stays(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path / "out").write_bytes(b"another")
+    for suffix in (".intoto.json", ".intoto.jsonl", ".report.html", ".mine"):
+        (tmp_path / "out" / f"{NAME}{suffix}").write_text("of another build")
+    (tmp_path / "out" / f"{NAME}.intoto.jsonl").write_bytes(sign(b"{}", new_key()).line().encode())
+    assert take_from_index(run, tmp_path, monkeypatch, provenance=False)
+    assert (tmp_path / "out" / NAME).read_bytes() == b"a wheel" and not run.observer.notes[:-1]
+    assert names(tmp_path / "out") == {"", ".record.json", ".mine"}
+    shutil.rmtree(tmp_path / "index")
+    found = look(run)
+    assert found is not None and found.origin.startswith(str(tmp_path / "caches"))
+
+
+def test_a_wheel_that_is_reused_is_signed_with_the_key_now_given(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: Path
+) -> None:
+    assert take_from_index(run, tmp_path, monkeypatch, provenance=True)
+    bundle = tmp_path / "out" / f"{NAME}.intoto.jsonl"
+    mine, other = read_private_key(key, {}), new_key()
+
+    def signers() -> set[str]:
+        (envelope,) = read_bundle(bundle.read_bytes())
+        return {one.keyid for one in envelope.signatures}
+
+    assert signers() == {mine.public.keyid} and run.results["record"]["bundle"] == str(bundle)
+    # Taken again from our own store, with what others said of these very bytes since.
+    sign_wheel(tmp_path / "out" / NAME, other)
+    found = look(run)
+    assert found is not None and reuse.take(cast(Run, run), found)
+    assert signers() == {mine.public.keyid, other.public.keyid}
+
+
+def test_what_a_key_has_nothing_to_sign_of_is_built_again(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: Path
+) -> None:
+    assert not take_from_index(run, tmp_path, monkeypatch, provenance=False)
+    assert "it has no provenance" in run.observer.notes[-1] and not (tmp_path / "out").exists()
 
 
 def test_an_index_that_does_not_answer_ends_nothing(run: Any) -> None:
