@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -11,20 +10,18 @@ from pathlib import Path
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
+from trtllm_builder.build.diffoscope import diffoscope
 from trtllm_builder.build.kept import kept_wheel
 from trtllm_builder.build.observer import Observer
 from trtllm_builder.build.pipeline import build
 from trtllm_builder.errors import UsageError
 from trtllm_builder.plan.make import make_plan
 from trtllm_builder.plan.request import Asked, Request, make_request
-from trtllm_builder.process import run
 from trtllm_builder.repro.lock import lock_path, read_lock
 from trtllm_builder.repro.wheel_writer import sha256_of
 from trtllm_builder.verify.compare import Comparison, compare
 
 _SUFFIX = ".lock.json"
-_DIFFOSCOPE_WITHIN = 900.0  # seconds
-_MOST_SHOWN = 20_000  # bytes of its report
 
 
 @dataclass(frozen=True)
@@ -84,7 +81,7 @@ def rebuild(subject: Path, asked: Asked, observer: Observer, environ: Mapping[st
     request = _again(request, workspace, _build_tag(original), cache)
     done = build(request, observer, rebuild=True)
     comparison = None if done.sha256 == original_sha256 else compare(original, done.wheel)
-    opinion = _diffoscope(original, done.wheel, environ) if comparison else ""
+    opinion = diffoscope(original, done.wheel, environ, workspace) if comparison else ""
     cached = json.loads(done.record.read_text("utf-8"))["measured"]["cache"]["hits"]
     return Rebuilt(original, original_sha256, done.wheel, done.sha256, digest, workspace, cached, comparison, opinion)
 
@@ -135,21 +132,3 @@ def _build_tag(wheel: Path) -> str:
     except InvalidWheelFilename as error:
         raise UsageError(f"{wheel}: {error}", remedy="name a wheel that trtllm-build built") from None
     return "".join(map(str, number))
-
-
-def _diffoscope(first: Path, second: Path, environ: Mapping[str, str]) -> str:
-    program = shutil.which("diffoscope", path=environ.get("PATH", ""))
-    if program is None:
-        return ""
-    words = [
-        program,
-        "--no-progress",
-        "--text",
-        "-",
-        "--max-text-report-size",
-        str(_MOST_SHOWN),
-        str(first),
-        str(second),
-    ]
-    done = run(words, env=environ, timeout=_DIFFOSCOPE_WITHIN)
-    return done.stdout[:_MOST_SHOWN] or f"diffoscope said nothing: {done.last_line}"

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shutil
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +21,7 @@ from trtllm_builder.build.locked import check, check_inputs
 from trtllm_builder.build.rebuild import Rebuilt, rebuild
 from trtllm_builder.cli import lock as lock_command
 from trtllm_builder.cli import rebuild as command
-from trtllm_builder.errors import ProfileError, UsageError
+from trtllm_builder.errors import ProfileError, UsageError, VerifyError
 from trtllm_builder.plan.locking import locked_values
 from trtllm_builder.plan.request import Asked, Request, make_request
 from trtllm_builder.repro.inputs import Input
@@ -97,6 +99,42 @@ def test_the_verdict_says_for_what_no_compiler_ran(
     else:
         assert "cache" not in said.rpartition("second")[2].replace(str(again.asked[0].asked.workspace), "")
         assert said.endswith("the same, byte for byte")
+
+
+def archive(text: str) -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as made:
+        made.writestr(zipfile.ZipInfo("x/a.py", (2026, 1, 1, 0, 0, 0)), text)
+    return data.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        (None, ""),
+        ("#!/bin/sh\necho another report\nexit 1\n", "another report\n"),
+        ("#!/bin/sh\nexit 0\n", "diffoscope gave no report (exit status 0)"),
+        ("#!/nowhere/python\n", "diffoscope cannot be run"),
+    ],
+)
+def test_whatever_diffoscope_says_the_verdict_is_ours(
+    wheel: Path, again: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str | None, told: str
+) -> None:
+    wheel.write_bytes(archive("a = 1\n"))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "work").mkdir()
+    if script is not None:
+        (tmp_path / "bin" / "diffoscope").write_text(script)
+        (tmp_path / "bin" / "diffoscope").chmod(0o755)
+    monkeypatch.setitem(ENVIRON, "PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    found = again(wheel, archive("a = 2\n"), workspace=tmp_path / "work")
+    assert not found.same and found.second_opinion.startswith(told) and bool(found.second_opinion) == bool(told)
+    monkeypatch.setattr(rebuilding, "rebuild", lambda *_, **__: found)
+    app = typer.Typer()
+    app.command()(command.rebuild)
+    done = CliRunner().invoke(app, [str(wheel)])
+    assert isinstance(done.exception, VerifyError) and done.exception.exit_code == 7
+    assert "x/a.py" in done.output and ("diffoscope says:" in done.output) == bool(told)
 
 
 def test_a_wheel_without_a_tag_is_made_again_without_one(wheel: Path, again: Any) -> None:
