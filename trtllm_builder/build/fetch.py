@@ -20,6 +20,7 @@ from trtllm_builder.build.scratch import scratch_in
 from trtllm_builder.build.workspace import Workspace, tag_cache
 from trtllm_builder.data import data_dir
 from trtllm_builder.errors import HostError, SourceError, UsageError
+from trtllm_builder.host.environments import make_environment
 from trtllm_builder.plan.make import Material, make_plan, plan_checkout
 from trtllm_builder.plan.model import Plan
 from trtllm_builder.plan.request import Request
@@ -32,7 +33,7 @@ from trtllm_builder.source.model import Checkout, Log, Mirror
 from trtllm_builder.source.servers import Servers
 from trtllm_builder.source.urls import parse_url
 from trtllm_builder.source.web import Client
-from trtllm_builder.tools.catalogue import PIP_LOCK, TOOLS
+from trtllm_builder.tools.catalogue import TOOLS
 from trtllm_builder.tools.install import download, install
 from trtllm_builder.upstream.fetch_content import GITHUB, not_beforehand
 
@@ -154,22 +155,24 @@ def _requirements(plan: Plan, workspace: Workspace, wheels: Path) -> None:
     world = {setting.name: setting.value for setting in plan.environment}
     world |= {"HOME": str(workspace.home), "TMPDIR": str(workspace.temporary)}
     world["GIT_CONFIG_GLOBAL"] = str(workspace.git_config)
-    commands: tuple[list[str | Path], ...] = (
-        [plan.python.value, "-I", "-m", "venv", workspace.venv],
-        [workspace.venv / "bin/python", "-m", "pip", "wheel", "--quiet", "--wheel-dir", wheels, *words],
-        # Where the bundle is used, the Python of the same series may bring an older pip (build/toolchain.py).
-        [
-            workspace.venv / "bin/python", "-m", "pip", "download", "--quiet", "--dest", wheels,
-            "--require-hashes", "--no-deps", "--requirement", PIP_LOCK,
-        ],
-    )  # fmt: skip
-    for argv in commands:
+    done = make_environment(Path(plan.python.value), workspace.venv, world)
+    if done.ok:
+        argv: list[str | Path] = [
+            workspace.venv / "bin/python",
+            "-m",
+            "pip",
+            "wheel",
+            "--quiet",
+            "--wheel-dir",
+            wheels,
+            *words,
+        ]
         done = run(argv, env=world, cwd=workspace.source, timeout=_PIP_DEADLINE)
-        if not done.ok:
-            raise HostError(
-                f"the wheels of upstream's requirements could not be had; pip says: {done.last_line}",
-                remedy="check that this machine reaches a Python package index, or choose a mirror set in the profile",
-            )
+    if not done.ok:
+        raise HostError(
+            f"the wheels of upstream's requirements could not be had; pip says: {done.last_line}",
+            remedy="check that this machine reaches a Python package index, or choose a mirror set in the profile",
+        )
 
 
 @dataclass(frozen=True)

@@ -100,13 +100,11 @@ def resolve(run: Run) -> tuple[Requirement, ...]:
 def _read(one: Json) -> Requirement:
     where, said = one["download_info"], one["metadata"]
     archive = where.get("archive_info") or {}
-    # pip before 23.0 has the older member alone.
-    known = archive.get("hashes") or dict([str(archive.get("hash") or "=").split("=", 1)])
     return Requirement(
         name=canonicalize_name(said["name"]),
         version=str(said["version"]),
         file=unquote(urlsplit(where["url"]).path.rpartition("/")[2]),
-        sha256=str(known.get("sha256", "")),
+        sha256=str((archive.get("hashes") or {}).get("sha256", "")),
         commit=str((where.get("vcs_info") or {}).get("commit_id", "")),
     )
 

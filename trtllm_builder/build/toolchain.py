@@ -5,15 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from packaging.version import Version
-
 from trtllm_builder.build.diagnosis.show import cause_in
 from trtllm_builder.build.journal import Json
 from trtllm_builder.build.run import Run
 from trtllm_builder.data import data_dir
 from trtllm_builder.errors import HostError
-from trtllm_builder.process import run as run_process
-from trtllm_builder.tools.catalogue import OLDEST_PIP, PIP_LOCK
+from trtllm_builder.host.environments import make_environment
 from trtllm_builder.tools.install import install
 from trtllm_builder.tools.tensorrt import obtain_tensorrt
 from trtllm_builder.tools.toolkit import obtain_toolkit
@@ -83,10 +80,7 @@ def make_venv(run: Run) -> None:
         shutil.rmtree(venv)
     for directory in (run.workspace.home, run.workspace.temporary):
         directory.mkdir(parents=True, exist_ok=True)
-    made = run_process(
-        [interpreter, "-m", "venv", venv],
-        env=run.environment, timeout=300, pass_fds=(run.lock,), on_start=run.note_child,
-    )  # fmt: skip
+    made = make_environment(Path(interpreter), venv, run.environment, pass_fds=(run.lock,), on_start=run.note_child)
     if not made.ok:
         cause = cause_in(made.stdout + made.stderr)
         raise HostError(
@@ -95,28 +89,7 @@ def make_venv(run: Run) -> None:
             if cause
             else f"install venv for Python {run.plan.python_version}, or name another Python in the profile",
         )
-    _renew_pip(run)
     marker.write_text(made_from)
-
-
-def _renew_pip(run: Run) -> None:
-    """The build asks pip what it would install, which an old one cannot say. Raises HostError."""
-    (found,) = run.workspace.venv.glob("lib/python3*/site-packages/pip-*.dist-info")
-    if Version(found.name.removeprefix("pip-").removesuffix(".dist-info")) >= OLDEST_PIP:
-        return
-    done = run_process(
-        [
-            run.workspace.venv / "bin/python", "-m", "pip", "install", "--quiet", "--upgrade",
-            "--require-hashes", "--no-deps", "--requirement", PIP_LOCK,
-        ],
-        env=run.environment, timeout=600, pass_fds=(run.lock,), on_start=run.note_child,
-    )  # fmt: skip
-    if not done.ok:
-        raise HostError(
-            f"pip of Python {run.plan.python_version} is older than {OLDEST_PIP}, and a newer one could not be had: "
-            f"{done.last_line}",
-            remedy="check that this machine reaches a Python package index, or choose a mirror set in the profile",
-        )
 
 
 def _venv_is_for(run: Run) -> str:

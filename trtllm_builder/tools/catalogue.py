@@ -8,13 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from packaging.version import Version
-
 _LOCKS = Path(__file__).resolve().parent / "locks"
-# For a build's own environment, where the machine's Python brings an older one than 22.2, the first that says what it
-# would install: Ubuntu 22.04 brings 22.0.
-PIP_LOCK = _LOCKS / "pip.txt"
-OLDEST_PIP = Version("22.2")
 _MEBI = 2**20
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from trtllm_builder.errors import HostError
+from trtllm_builder.host.environments import make_environment
 from trtllm_builder.host.interpreters import Interpreter, inspect
 from trtllm_builder.host.system import python_remedy
 from trtllm_builder.process import Completed, run
@@ -144,7 +145,7 @@ def _pip(data_dir: Path, environ: Mapping[str, str], log: Log) -> list[str]:
 def _make_venv(
     base: Interpreter, environ: Mapping[str, str], tree: Path, _scratch: Path
 ) -> tuple[Mapping[str, str], tuple[str, ...]]:
-    done = run([base.path, "-I", "-m", "venv", tree], env=_environment(environ), timeout=300)
+    done = make_environment(base.path, tree, _environment(environ))
     if not done.ok:
         raise HostError(
             f"{base.path} could not make a venv: {done.last_line}",
