@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from packaging.utils import parse_wheel_filename
 
+from trtllm_builder.build.contained import contained
 from trtllm_builder.build.inputs import gather
 from trtllm_builder.build.journal import Json
 from trtllm_builder.build.run import Run, file_lost
 from trtllm_builder.errors import VerifyError
 from trtllm_builder.plan.model import jsonable
 from trtllm_builder.repro.codec import CODEC
-from trtllm_builder.repro.runpath import cleaned_libraries
-from trtllm_builder.repro.sbom import FILE, bill_of_materials
+from trtllm_builder.repro.libraries import read_libraries
+from trtllm_builder.repro.sbom import FILE, Contained, bill_of_materials
 from trtllm_builder.repro.wheel_writer import normalise
 from trtllm_builder.units import format_size
 from trtllm_builder.verify.aside import keep_aside
@@ -51,20 +53,21 @@ def do_normalise(run: Run) -> Json:
     built = Path(run.results["compile"]["wheel"])
     patchelf = Path(run.results["tools"]["paths"]["patchelf"])
     with tempfile.TemporaryDirectory(prefix="normalise-", dir=run.workspace.temporary) as scratch:
+        libraries, changed = read_libraries(built, patchelf, Path(scratch), run.environment)
         wheel = normalise(
             built,
             run.workspace.normalised,
             epoch=run.results["fetch"]["epoch"] or 0,
-            changed=cleaned_libraries(built, patchelf, Path(scratch), run.environment),
-            added={FILE: _bill(run)},
+            changed=changed,
+            added={FILE: _bill(run, contained(run, libraries))},
             build_tag=run.build_tag,
         )
     return {"wheel": str(wheel.path), "sha256": wheel.sha256, "size": wheel.size, "codec": wheel.codec.to_json()}
 
 
-def _bill(run: Run) -> bytes:
+def _bill(run: Run, libraries: Sequence[Contained] = ()) -> bytes:
     name, version, _, _ = parse_wheel_filename(Path(run.results["compile"]["wheel"]).name)
-    return bill_of_materials(name, str(version), gather(run))
+    return bill_of_materials(name, str(version), gather(run), libraries)
 
 
 def normalise_told(result: Json) -> str:

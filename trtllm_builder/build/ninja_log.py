@@ -51,17 +51,25 @@ def parse_lines(data: bytes) -> list[Edge]:
 
 def read_ninja_log(path: Path) -> list[Edge]:
     """The last time that each output was made. Empty for a log that is missing, damaged or none of ninja's."""
+    latest = {edge.output: edge for edge in parse_lines(_lines_of(path))}
+    return list(latest.values())
+
+
+def read_outputs(path: Path) -> list[str]:
+    """Every file that a step made, all of a step's too. Empty as above."""
+    fields = (line.rstrip(b"\r").split(b"\t") for line in _lines_of(path).split(b"\n"))
+    return [one[3].decode("utf-8", "replace") for one in fields if len(one) == 5 and one[3]]
+
+
+def _lines_of(path: Path) -> bytes:
     try:
         with path.open("rb") as stream:
             data = stream.read(_LARGEST)
     except OSError:
-        return []
+        return b""
     header = _HEADER.match(data)
-    if header is None:
-        return []
     # What follows the last line break is still being written.
-    latest = {edge.output: edge for edge in parse_lines(data[header.end() : data.rfind(b"\n") + 1])}
-    return list(latest.values())
+    return data[header.end() : data.rfind(b"\n") + 1] if header else b""
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,14 @@ import json
 import re
 import uuid
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
 from trtllm_builder import __version__
 from trtllm_builder.repro.inputs import Input
+from trtllm_builder.repro.libraries import Library
 from trtllm_builder.text import redact
 
 FILE = "sboms/trtllm-builder.cdx.json"
@@ -39,11 +42,21 @@ _HASHES = {"sha256": "SHA-256", "sha384": "SHA-384", "sha512": "SHA-512"}
 _GITHUB = re.compile(r"(?:git\+)?https://github\.com/([^/@#?]+)/([^/@#?]+?)(?:\.git)?(?:@([0-9a-f]{40,64}))?")
 
 
-def bill_of_materials(name: str, version: str, inputs: Sequence[Input]) -> bytes:
+@dataclass(frozen=True)
+class Contained:
+    """A library of the wheel. ``made`` is for one that a step of the build made; ``brought`` is the input that others
+    come from, None where nobody says: then its hash, soname and build id have to do."""
+
+    library: Library
+    made: bool
+    brought: Input | None = None
+
+
+def bill_of_materials(name: str, version: str, inputs: Sequence[Input], libraries: Sequence[Contained] = ()) -> bytes:
     """The document for the wheel of that project name and version. Inputs that leave nothing in a wheel (programs,
     the machine) are for the lock and the provenance, not for this."""
     own = f"pkg:pypi/{quote(name.lower().replace('_', '-'))}@{quote(version)}"
-    components = list(_components(inputs))
+    components = [*_components(inputs), *map(_library, sorted(libraries, key=lambda one: one.library.member))]
     contained = [one["bom-ref"] for one in components if one["scope"] == "required"]
     document: dict[str, Any] = {
         "bomFormat": "CycloneDX",
@@ -97,6 +110,29 @@ def _component(one: Input, kind: str, scope: str, reference: str, properties: di
         **({"purl": purl} if purl else {}),
         **({"externalReferences": external} if external else {}),
         "properties": [{"name": name, "value": value} for name, value in sorted(properties.items())],
+    }
+
+
+def _library(one: Contained) -> dict[str, Any]:
+    """A member of the wheel by its place, as CycloneDX says where a component was found."""
+    library, brought = one.library, one.brought
+    origin = f"{brought.kind}:{brought.name}" if brought else "build" if one.made else "unknown"
+    properties = {"kind": "member", "origin": origin, "size": str(library.size)}
+    properties |= {"soname": library.soname} if library.soname else {}
+    properties |= {"build-id": library.build_id} if library.build_id else {}
+    purl = _package_url(brought) if brought else ""
+    return {
+        "type": "library",
+        "bom-ref": f"member:{library.member}",
+        "name": PurePosixPath(library.member).name,
+        "scope": "required",
+        **({"version": brought.version} if brought and brought.version else {}),
+        "hashes": [{"alg": "SHA-256", "content": library.sha256}],
+        **({"purl": purl} if purl else {}),
+        "evidence": {"occurrences": [{"location": library.member}]},
+        "properties": [
+            {"name": f"trtllm-builder:{name}", "value": value} for name, value in sorted(properties.items())
+        ],
     }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trtllm_builder.build.ninja_log import Edge, NinjaLogTail, parse_lines, read_ninja_log
+from trtllm_builder.build.ninja_log import Edge, NinjaLogTail, parse_lines, read_ninja_log, read_outputs
 
 
 def write(path: Path, *lines: str, version: int = 7) -> Path:
@@ -24,6 +24,7 @@ def test_versions_5_to_7_are_read_and_others_are_not(tmp_path: Path) -> None:
 def test_a_later_entry_of_an_output_counts_and_a_step_with_two_outputs_is_one(tmp_path: Path) -> None:
     path = write(tmp_path / "log", "0\t9\t1\ta.o\tx", "0\t5\t1\tb.h\ty", "0\t5\t1\tb.c\ty", "0\t7\t1\ta.o\tx")
     assert read_ninja_log(path) == [Edge("a.o", 0, 7), Edge("b.h", 0, 5)]
+    assert set(read_outputs(path)) == {"a.o", "b.h", "b.c"} and read_outputs(tmp_path) == []
 
 
 def test_damage_is_passed_over(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trtllm_builder.repro.inputs import KINDS, Input
-from trtllm_builder.repro.sbom import bill_of_materials
+from trtllm_builder.repro.libraries import Library
+from trtllm_builder.repro.sbom import Contained, bill_of_materials
 
 SHA, COMMIT = "ab" * 32, "c" * 40
 INPUTS = (
@@ -72,6 +73,43 @@ def test_what_is_in_the_wheel_and_what_only_helped() -> None:
     assert parts["lfs:cpp/a.so"]["hashes"] == [{"alg": "SHA-256", "content": SHA}]
     assert document["metadata"]["component"]["purl"] == "pkg:pypi/tensorrt-llm@1.2.0%2Bsd.cu130.sm89"
     assert "secret" not in json.dumps(document)
+
+
+def member(
+    name: str, made: bool = False, brought: Input | None = None, soname: str = "", build_id: str = ""
+) -> Contained:
+    return Contained(Library(f"tensorrt_llm/libs/{name}", SHA, 7, SHA, soname, build_id), made, brought)
+
+
+def test_every_library_is_named_with_who_brought_it() -> None:
+    nccl = Input("requirement", "nvidia-nccl", "pkg:pypi/nvidia-nccl@2.27", version="2.27")
+    libraries = (
+        member("libtensorrt_llm.so", True, None, "libtensorrt_llm.so", "0011"),
+        member("libnccl.so", False, nccl, "libnccl.so.2"),
+        member("liba.so", False, INPUTS[3]),
+        member("libucp.so"),
+    )
+    text = bill_of_materials("a", "1", INPUTS, libraries)
+    assert text == bill_of_materials("a", "1", INPUTS, tuple(reversed(libraries)))
+    document = json.loads(text)
+    assert official(document) is None
+    parts = {one["bom-ref"]: one for one in document["components"]}
+    ours, theirs, kept, unknown = (parts[f"member:{one.library.member}"] for one in libraries)
+    assert {one["bom-ref"] for one in (ours, theirs, kept, unknown)} < set(document["dependencies"][0]["dependsOn"])
+    assert ours["hashes"] == unknown["hashes"] == [{"alg": "SHA-256", "content": SHA}]
+    assert ours["evidence"] == {"occurrences": [{"location": "tensorrt_llm/libs/libtensorrt_llm.so"}]}
+    told = [{one["name"].partition(":")[2]: one["value"] for one in each["properties"]} for each in parts.values()]
+    said = {one["origin"]: one for one in told if one["kind"] == "member"}
+    assert said == {
+        "build": {"kind": "member", "origin": "build", "size": "7", "soname": "libtensorrt_llm.so", "build-id": "0011"},
+        "requirement:nvidia-nccl": {
+            "kind": "member", "origin": "requirement:nvidia-nccl", "size": "7", "soname": "libnccl.so.2",
+        },
+        "lfs:cpp/a.so": {"kind": "member", "origin": "lfs:cpp/a.so", "size": "7"},
+        "unknown": {"kind": "member", "origin": "unknown", "size": "7"},
+    }  # fmt: skip
+    assert (theirs["version"], theirs["purl"]) == ("2.27", "pkg:pypi/nvidia-nccl@2.27")
+    assert not {"version", "purl"} & unknown.keys()
 
 
 def test_the_same_inputs_are_the_same_bytes() -> None:

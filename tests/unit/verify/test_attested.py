@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +16,9 @@ from trtllm_builder.attest.keys import PrivateKey, parse_private_key
 from trtllm_builder.cli import verify as command
 from trtllm_builder.errors import UsageError
 from trtllm_builder.repro.inputs import Input
+from trtllm_builder.repro.libraries import Library
 from trtllm_builder.repro.lock import Lock, lock_path
-from trtllm_builder.repro.sbom import bill_of_materials
+from trtllm_builder.repro.sbom import Contained, bill_of_materials
 from trtllm_builder.verify.audit import audit
 from trtllm_builder.verify.checks import Check
 from trtllm_builder.verify.checks.lock import lock_check
@@ -176,6 +178,22 @@ def test_bills_of_materials(make_wheel: Callable[..., Path], name: str, text: st
     assert found.status == ("failed" if told else "passed"), found.evidence
     assert found.severity == ("error" if "trtllm-builder" in name else "warning")
     assert told in str(found.evidence[0]) and found.evidence[0].member == name
+
+
+def test_a_bill_is_of_the_very_libraries(make_wheel: Callable[..., Path]) -> None:
+    place, data = "tensorrt_llm/libs/libx.so", b"\x7fELF"
+
+    def check(**other: str) -> Check:
+        sha256 = hashlib.sha256(data).hexdigest()
+        library = Library(other.get("member", place), other.get("sha256", sha256), 4, "", "", "")
+        bill = bill_of_materials("tensorrt-llm", VERSION, (), [Contained(library, made=True)])
+        seen = audit(make_wheel({SBOM: bill.decode(), place: data}), Expectation())
+        return next(one for one in seen.checks if one.id == "sbom")
+
+    assert check().status == "passed"
+    for other in ({"sha256": "0" * 64}, {"member": "tensorrt_llm/libs/gone.so"}):
+        found = check(**other)
+        assert found.fatal and f"{other.get('member', place)} is not the one" in str(found.evidence[0])
 
 
 def test_a_bill_that_record_does_not_name(make_wheel: Callable[..., Path]) -> None:

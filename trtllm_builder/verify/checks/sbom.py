@@ -7,13 +7,14 @@ JSON (``bomFormat``, ``specVersion``, ``metadata.component``), SPDX 2's (``spdxV
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from packaging.utils import canonicalize_name
 
 from trtllm_builder.attest.statement import StatementError, read_json
 from trtllm_builder.binary.wheel import Wheel
-from trtllm_builder.verify.checks import Check, Evidence, Seen, judged, skipped
+from trtllm_builder.verify.checks import Check, Evidence, Seen, few, judged, skipped
 
 _OURS = "trtllm-builder.cdx.json"
 _TITLE = "its bills of materials can be read and are of this wheel"
@@ -85,3 +86,14 @@ def _faults(document: Any, name: str, wheel: Wheel) -> Iterator[str]:
         said = (of.get("name"), of.get("version")) if isinstance(of, dict) else ("nothing", "")
         if not (canonicalize_name(str(said[0])) == canonicalize_name(wheel.name) and said[1] == wheel.version):
             yield f"it describes {said[0]} {said[1]}"
+        yield from _other_members(components if isinstance(components, list) else [], wheel)
+
+
+def _other_members(components: list[Any], wheel: Wheel) -> Iterator[str]:
+    """Libraries that it describes by their place in the wheel, and that are others there."""
+    held = {member.name: member.sha256 for member in wheel.members}
+    for one in components:
+        with suppress(KeyError, TypeError, AttributeError, IndexError):
+            place = one["evidence"]["occurrences"][0]["location"]
+            if held.get(place) not in [each["content"] for each in one["hashes"]]:
+                yield f"{few([str(place)])} is not the one that it describes"
