@@ -54,6 +54,7 @@ AccountingStorageType=accounting_storage/none
 NodeName=DEFAULT CPUs=2 RealMemory=16000 State=UNKNOWN
 NodeName={nodes} NodeHostname={host} NodeAddr=127.0.0.1 Port=[{ports[1]}-{ports[2]}]
 PartitionName=all Nodes={nodes} Default=YES MaxTime=INFINITE State=UP
+PartitionName=short Nodes={nodes} MaxTime=60 State=UP
 """
 
 
@@ -226,6 +227,22 @@ class Fleets:
     def begin(self, *words: str) -> list[str]:
         where = ["--cluster", "slurm", "--shared", str(self.shared), "--profile-dir", str(self.profiles)]
         return self.argv("--profiles", "small", *where, "--cores", "2", *words)
+
+    def forget_wheels(self) -> None:
+        """What an earlier test built from the same inputs would be taken again; the compile cache stays warm."""
+        shutil.rmtree(self.shared / "builds", ignore_errors=True)
+        shutil.rmtree(self.shared / "cache" / "trtllm-builder" / "wheels", ignore_errors=True)
+
+    def journal(self) -> list[dict[str, Any]]:
+        """What became of the build in its workspace."""
+        text = (self.shared / "builds" / "small" / "workspace" / "journal.jsonl").read_text()
+        return [json.loads(line) for line in text.splitlines()]
+
+    def assert_one_run(self) -> None:
+        """Begun once and gone on with: what was finished before was not done again."""
+        events = self.journal()
+        assert len({event["id"] for event in events if event["event"] == "run"}) == 1
+        assert sum(event["event"] == "begin" and event["stage"] == "patch" for event in events) == 1
 
     def run(self, argv: list[str], expect: int) -> list[dict[str, Any]]:
         done = subprocess.run(argv, env=self.cluster.environ, capture_output=True, text=True, timeout=400, check=False)

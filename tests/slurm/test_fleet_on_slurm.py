@@ -1,10 +1,9 @@
-"""Fleets on a real Slurm: a node that dies, a queue that refuses, a cancelled job, a controller gone silent."""
+"""Fleets on a real Slurm: a node dies, a queue refuses, jobs are cancelled or out of time, the controller is silent."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 from typing import Any
 
@@ -31,6 +30,7 @@ def _until(stream: Any, ready: Any) -> dict[str, Any]:
 
 
 def test_a_node_dies_and_the_build_goes_on_elsewhere(fleets: Fleets) -> None:
+    fleets.forget_wheels()
     child = fleets.follow(fleets.begin())
     seen = _until(child.stdout, lambda event: event["doing"].startswith("compile: build"))
     first = seen["node"]
@@ -41,23 +41,20 @@ def test_a_node_dies_and_the_build_goes_on_elsewhere(fleets: Fleets) -> None:
     job = _last([json.loads(line) for line in out.splitlines()])
     assert job["result"]["result"] == "built"
     assert job["node"] != first
-    # One run, gone on with: what was finished before was not done again.
-    log = (fleets.shared / "builds" / "small" / "workspace" / "journal.jsonl").read_text()
-    events = [json.loads(line) for line in log.splitlines()]
-    assert len({event["id"] for event in events if event["event"] == "run"}) == 1
-    assert sum(event["event"] == "begin" and event["stage"] == "patch" for event in events) == 1
+    fleets.assert_one_run()
     fleets.cluster.start_node(first)
     fleets.cluster.wait_idle(*NODES)
 
 
 def test_a_queue_that_refuses_is_said_in_its_own_words(fleets: Fleets) -> None:
     job = _last(fleets.run(fleets.begin("--slurm", "partition=nope"), expect=6))
-    assert "invalid partition" in job["doing"]
-    assert job["result"]["result"] == "died"
+    assert "the cluster refused it: invalid partition specified: nope" in job["doing"]
+    # The good build that an earlier fleet left there is not this one's.
+    assert (job["result"]["result"], job["result"]["wheel"]) == ("died", None)
 
 
 def test_a_cancelled_job_is_said_and_gone_on_with(fleets: Fleets) -> None:
-    shutil.rmtree(fleets.shared / "builds", ignore_errors=True)
+    fleets.forget_wheels()
     child = fleets.follow(fleets.begin())
     seen = _until(child.stdout, lambda event: event["doing"].startswith("compile"))
     # Ctrl-C ends the following alone.
@@ -72,7 +69,36 @@ def test_a_cancelled_job_is_said_and_gone_on_with(fleets: Fleets) -> None:
     assert told["result"]["result"] == "interrupted"
     assert "cancelled" in told["doing"]
     assert "fleet resume" in told["doing"]
-    assert _last(fleets.run(fleets.argv("resume"), expect=0))["result"]["result"] == "built"
+    child = fleets.follow(fleets.argv("resume"))
+    _until(child.stdout, lambda event: event["doing"].startswith("compile"))
+    (ended,) = fleets.run(fleets.argv("cancel"), expect=0)
+    assert ended["profiles"] == ["small"]
+    out, _ = child.communicate(timeout=60)
+    assert child.returncode == 6, out
+    assert "fleet resume" in _last([json.loads(line) for line in out.splitlines()])["doing"]
+    # A new fleet goes on as well.
+    assert _last(fleets.run(fleets.begin(), expect=0))["result"]["result"] == "built"
+    fleets.assert_one_run()
+
+
+def test_a_job_has_what_it_asked_for_and_one_whose_time_is_over_goes_on_in_another(fleets: Fleets) -> None:
+    fleets.forget_wheels()
+    child = fleets.follow(fleets.begin("--slurm", "partition=short"))
+    seen = _until(child.stdout, lambda event: event["doing"].startswith("compile"))
+    # Without --time it is the partition's.
+    assert fleets.cluster.ask("squeue", "-h", "-j", seen["job"], "-o", "%l").strip() == "1:00:00"
+    assert "CPUs=2" in fleets.cluster.ask("scontrol", "show", "step", f"{seen['job']}.0")
+    # As Slurm does when a job's time is nearly over.
+    fleets.cluster.ask("scancel", "--signal=USR2", seen["job"])
+    out, _ = child.communicate(timeout=300)
+    assert child.returncode == 0, out
+    events = [json.loads(line) for line in out.splitlines()]
+    (note,) = [event["text"] for event in events if event["event"] == "note"]
+    assert (
+        note == "small: the time that the cluster gives a job was over; submitted again, it goes on from its workspace"
+    )
+    assert (_last(events)["result"]["result"], _last(events)["attempts"]) == ("built", 2)
+    fleets.assert_one_run()
 
 
 def test_a_controller_that_does_not_answer_is_waited_for(fleets: Fleets) -> None:

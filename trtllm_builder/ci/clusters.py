@@ -21,9 +21,11 @@ from trtllm_builder.process import apart, is_alive, read_stat, run
 from trtllm_builder.text import clean
 
 State = Literal["waiting", "running", "ended", "cancelled", "lost", "unknown"]
-# On our own machine nobody ends a job for its time.
+# On our own machine nobody ends a job for its time; in minutes.
 _FOR_EVER = 30 * 24 * 60
 _PATIENCE = 20.0
+# So many seconds before its end Slurm warns a job (node.py), which then stops so that it can be gone on with.
+_WARNED = 240
 # squeue(1), JOB STATE CODES
 _SLURM: Mapping[str, State] = {
     "PENDING": "waiting", "CONFIGURING": "waiting", "REQUEUED": "waiting", "REQUEUE_HOLD": "waiting",
@@ -90,7 +92,7 @@ class Local:
             null = os.open(os.devnull, os.O_RDWR)
             for stream in (0, 1, 2):
                 os.dup2(null, stream)
-            return _submit("local", name, job, logs, {"timeout_min": _FOR_EVER})
+            return _submit("local", job, logs, {"name": name, "timeout_min": _FOR_EVER})
 
         try:
             pid = apart(start)
@@ -116,17 +118,19 @@ class Slurm:
     options: Mapping[str, str]
 
     def submit(self, name: str, job: NodeJob, size: Size, logs: Path) -> Handle:
-        asked: dict[str, Any] = {
-            "slurm_cpus_per_task": size.cores,
-            "slurm_mem": f"{max(1, size.memory // 2**20)}M",
+        asked = {
+            "job_name": name,
+            "cpus_per_task": size.cores,
+            # Since Slurm 22.05 srun does not take it from sbatch, and a step has one core.
+            "srun_args": [f"--cpus-per-task={size.cores}"],
+            "mem": f"{max(1, size.memory // 2**20)}M",
+            # None is not asked for: a job longer than its partition allows would wait for ever.
+            "time": max(1, int(size.seconds // 60)) if size.seconds else None,
+            "signal_delay_s": min(_WARNED, int(size.seconds // 4)) if size.seconds else _WARNED,
             # Slurm itself starts a job again whose node failed.
-            "slurm_additional_parameters": {"requeue": True, **self.options},
+            "additional_parameters": {"requeue": True, **self.options},
         }
-        if size.seconds:
-            asked["timeout_min"] = max(1, int(size.seconds // 60))
-        else:
-            asked["timeout_min"] = _FOR_EVER
-        return Handle(_submit("slurm", name, job, logs, asked))
+        return Handle(_submit("slurm", job, logs, asked))
 
     def states(self, handles: Sequence[Handle]) -> dict[Handle, JobState]:
         # Not by --jobs: squeue ends with an error for a number that it has forgotten.
@@ -159,7 +163,7 @@ def _squeue() -> dict[str, JobState] | str:
     return found
 
 
-def _submit(cluster: str, name: str, job: NodeJob, logs: Path, asked: Mapping[str, Any]) -> str:
+def _submit(cluster: Literal["slurm", "local"], job: NodeJob, logs: Path, asked: Mapping[str, Any]) -> str:
     try:
         import submitit
     except ModuleNotFoundError:
@@ -170,8 +174,8 @@ def _submit(cluster: str, name: str, job: NodeJob, logs: Path, asked: Mapping[st
     logs.mkdir(parents=True, exist_ok=True)
     try:
         with _quiet():
-            executor = submitit.AutoExecutor(folder=logs, cluster=cluster)
-            executor.update_parameters(name=name, **asked)
+            executor = submitit.SlurmExecutor(logs) if cluster == "slurm" else submitit.LocalExecutor(logs)
+            executor.update_parameters(**asked)
             return str(executor.submit(job).job_id)
     except (RuntimeError, OSError, ValueError, subprocess.SubprocessError) as error:
         if "srun" in str(error) and "detect" in str(error):
@@ -182,15 +186,17 @@ def _submit(cluster: str, name: str, job: NodeJob, logs: Path, asked: Mapping[st
 
 def _reason(lines: Sequence[str]) -> str:
     """What sbatch itself said, of all that submitit says around it."""
-    said = [line for line in lines if line.startswith(("sbatch:", "slurm"))]
-    return " ".join(said) or (lines[-1] if lines else "no reason was given")
+    said = [line.removeprefix("sbatch: error: ") for line in lines if line.startswith(("sbatch:", "slurm"))]
+    return "; ".join(dict.fromkeys(said)) or (lines[-1] if lines else "no reason was given")
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """submitit warns of what we do not ask it for (sacct), and of sockets it leaves to be collected."""
+    """submitit warns of what we do not ask it for (sacct), and of sockets it leaves to be collected; what sbatch said
+    it prints, and raises."""
+    import io
     import warnings
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
         yield

@@ -17,6 +17,7 @@ from trtllm_builder.errors import HostError
 from trtllm_builder.units import format_duration
 
 Phase = Literal["waiting", "running", "over"]
+_TURN = "waiting for its turn"
 
 
 @dataclass(frozen=True)
@@ -106,13 +107,18 @@ class Follower:
         return jobs
 
     def _seen(self, member: Member, job: LastJob, states: dict[Handle, JobState]) -> Seen:
+        if job.handle is None:
+            # An earlier fleet's build may have left a result there, which is none of this one's.
+            why = job.over or "it was never submitted"
+            return Seen(member.profile, "over", None, "", job.attempts, why, 0.0, _none(member, job, "died", why))
         self._read_events(member.profile)
         seconds = max(0.0, time.time() - job.began) if job.began else 0.0
-        number = job.handle.job if job.handle else None
-        seen = Seen(member.profile, "over", number, self._node.get(member.profile, ""), job.attempts, "", seconds)
-        if job.over or job.handle is None:
-            result = self._result(member, job) or _none(member, job, "died", job.over or "it was never submitted")
-            return replace(seen, doing=job.over or "not submitted", seconds=result.seconds, result=result)
+        seen = Seen(
+            member.profile, "over", job.handle.job, self._node.get(member.profile, ""), job.attempts, "", seconds
+        )
+        if job.over:
+            result = self._result(member, job) or _none(member, job, "died", job.over)
+            return replace(seen, doing=job.over, seconds=result.seconds, result=result)
         state = states.get(job.handle, JobState("unknown"))
         if state.node:
             seen = replace(seen, node=state.node)
@@ -124,7 +130,8 @@ class Follower:
                 self._note(f"the cluster does not say how jobs fare: {state.told}; it is asked again")
             return replace(seen, phase="running", doing=f"unknown: {state.told}")
         if state.state == "running":
-            return replace(seen, phase="running", doing=self._doing.get(member.profile, "started"))
+            doing = self._doing.get(member.profile, "started")
+            return replace(seen, phase="waiting" if doing == _TURN else "running", doing=doing)
         return self._ended(member, job, state, seen)
 
     def _ended(self, member: Member, job: LastJob, state: JobState, seen: Seen) -> Seen:
@@ -191,7 +198,7 @@ class Follower:
                 continue
             if event["event"] == "node":
                 self._node[profile] = str(event.get("node"))
-                self._doing[profile] = "waiting for its turn" if event.get("state") == "waiting" else "started"
+                self._doing[profile] = _TURN if event.get("state") == "waiting" else "started"
             elif event["event"] == "stage":
                 self._doing[profile] = f"{event.get('stage')}"
             elif event["event"] == "progress":
@@ -201,7 +208,7 @@ class Follower:
 def _progress(event: dict[str, Any]) -> str:
     steps = f" [{event.get('done')}/{event.get('total')}]" if event.get("total") else ""
     eta = event.get("eta")
-    left = f", about {format_duration(eta)} to go" if isinstance(eta, (int, float)) else ""
+    left = f", {format_duration(eta)} to go" if isinstance(eta, (int, float)) else ""
     return f"compile: {event.get('phase')}{steps}{left}"
 
 

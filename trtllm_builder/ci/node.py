@@ -6,14 +6,17 @@ import fcntl
 import json
 import os
 import platform
+import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from trtllm_builder.ci.attempt import Task, attempt
+from trtllm_builder.errors import Interrupted
 
 _POLL = 0.5
 
@@ -29,6 +32,7 @@ class NodeJob:
     at_once: int = 0
 
     def __call__(self) -> dict[str, Any]:
+        signal.signal(signal.SIGUSR2, _time_is_over)
         self.task.directory.mkdir(parents=True, exist_ok=True)
         self._note("waiting")
         with _turn(self.slots, self.at_once):
@@ -41,6 +45,12 @@ class NodeJob:
         event = {"event": "node", "state": state, "node": platform.node(), "time": round(time.time(), 3)}
         with self.task.events.open("a") as stream:
             stream.write(json.dumps(event) + "\n")
+
+
+def _time_is_over(number: int, _frame: FrameType | None) -> None:
+    """By this signal submitit has Slurm warn a job whose time is nearly over."""
+    signal.signal(number, signal.SIG_IGN)
+    raise Interrupted("the time that the cluster gives a job was over", signal=signal.SIGTERM, remedy="")
 
 
 @contextmanager

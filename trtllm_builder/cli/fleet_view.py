@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trtllm_builder.cli.output import say
 from trtllm_builder.errors import BuildError
@@ -15,10 +16,14 @@ from trtllm_builder.text import clean, redact
 from trtllm_builder.units import format_duration, format_size
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from trtllm_builder.ci.fleet import Fleet
     from trtllm_builder.ci.follow import Seen
 
 _HEAD = ("PROFILE", "STATE", "JOB", "NODE", "TOOK", "WHAT")
+# Columns of a terminal from which on the live table also has jobs and nodes.
+_WIDE = 100
 
 
 def row(one: Seen) -> tuple[str, ...]:
@@ -92,14 +97,15 @@ class JsonView(PlainView):
 
 
 class LiveTable:
-    """A table in place, on a terminal; notes scroll above it."""
+    """A table in place, a line a member; what does not fit there (notes, and why a member failed) scrolls above it."""
 
     def __init__(self) -> None:
         from rich.console import Console
         from rich.live import Live
 
-        self._console = Console(stderr=True)
+        self._console = Console(stderr=True, highlight=False)
         self._live = Live(console=self._console, refresh_per_second=4, transient=True)
+        self._told: set[str] = set()
 
     def __enter__(self) -> LiveTable:
         self._live.start()
@@ -109,17 +115,16 @@ class LiveTable:
         self._live.stop()
 
     def show(self, fleet: Fleet, seen: Sequence[Seen]) -> None:
-        from rich.table import Table
-        from rich.text import Text
-
-        made = Table(box=None, title=f"fleet {fleet.identifier} on {fleet.kind}", title_justify="left")
-        for name in _HEAD:
-            made.add_column(name.lower(), no_wrap=name != "WHAT")
         for one in seen:
-            cells: list[Any] = [Text(cell) for cell in row(one)]
-            cells[1].stylize(_STYLES.get(cells[1].plain, ""))
-            made.add_row(*cells)
-        self._live.update(made)
+            if one.phase == "over" and not (one.result is not None and one.result.good):
+                name, state, *_, what = row(one)
+                self._tell_once(f"{name}: {state}: {what}")
+        self._live.update(drawn(fleet, seen, self._console.width))
+
+    def _tell_once(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self.note(text)
 
     def note(self, text: str) -> None:
         from rich.text import Text
@@ -137,11 +142,33 @@ _STYLES = {
 }
 
 
+def drawn(fleet: Fleet, seen: Sequence[Seen], width: int) -> Table:
+    """A line a member, whatever it has to say, on a terminal of that many columns."""
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = [dict(zip(_HEAD, row(one), strict=True)) for one in seen]
+    counts = ", ".join(f"{count} {state}" for state, count in Counter(cells["STATE"] for cells in rows).items())
+    made = Table(box=None, expand=True, pad_edge=False, title_style="bold", caption_style="dim")
+    made.title, made.title_justify = f"fleet {fleet.identifier} on {fleet.kind}: {counts}", "left"
+    made.caption, made.caption_justify = "Ctrl-C stops following; the jobs go on", "left"
+    names = [name for name in _HEAD if width >= _WIDE or name not in ("JOB", "NODE")]
+    for name in names:
+        rest = name == "WHAT"
+        made.add_column(name.lower(), no_wrap=True, max_width=None if rest else 20, ratio=1 if rest else None)
+    for cells in rows:
+        cells["NODE"] = cells["NODE"].partition(".")[0]
+        cells["WHAT"] = cells["WHAT"].removeprefix("compile: ")
+        style = _STYLES.get(cells["STATE"], "")
+        made.add_row(*(Text(cells[name], style if name == "STATE" else "") for name in names))
+    return made
+
+
 def choose_view(as_json: bool) -> PlainView | LiveTable:
     """JSON when asked for, a table on a terminal that can move its cursor, else plain lines."""
     if as_json:
         return JsonView()
-    if sys.stderr.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown"):
+    if sys.stdout.isatty() and sys.stderr.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown"):
         return LiveTable()
     return PlainView()
 
@@ -154,4 +181,4 @@ def _told(one: Seen) -> str:
         return result.fault or one.doing
     calls = (result.hits or 0) + (result.misses or 0)
     hits = f", {result.hits or 0} of {calls} from the cache" if calls else ""
-    return f"{result.wheel}, {format_size(result.size or 0)}{hits}"
+    return f"{format_size(result.size or 0)}{hits}, {result.wheel}"

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 
 from trtllm_builder.build.journal import Journal
 from trtllm_builder.ci import attempt as attempting
+from trtllm_builder.ci import node
 from trtllm_builder.ci.attempt import Task, attempt
 
 
@@ -32,3 +34,24 @@ def test_a_lock_that_is_refused_is_not_tried_for_ever(
     assert lock.exists() == kept and len(said) == 1
     attempt(task, {"PATH": "/bin"}, lambda event: said.append(event["text"]))
     assert said[1].startswith("trtllm-build lock") != kept
+
+
+def test_a_job_that_its_cluster_warns_stops_to_be_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = tmp_path / "trtllm-build"
+    fake.write_text('#!/bin/sh\necho \'{"event": "stage", "stage": "patch"}\'\nexec sleep 60\n')
+    fake.chmod(0o755)
+    monkeypatch.setattr(attempting, "OURS", (str(fake),))
+
+    def say(line: str) -> None:
+        if "stage" in line:
+            signal.raise_signal(signal.SIGUSR2)
+
+    monkeypatch.setattr(node, "print", say, raising=False)
+    before = signal.getsignal(signal.SIGUSR2)
+    try:
+        result = node.NodeJob(Task("canary", tmp_path / "night"))()
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert (result["result"], result["exit_code"]) == ("interrupted", 143)
+    assert result["fault"] == "the time that the cluster gives a job was over"
+    assert result["seconds"] < 10

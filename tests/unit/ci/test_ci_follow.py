@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
+from rich.text import Text
 
 from trtllm_builder.ci import clusters
 from trtllm_builder.ci.clusters import Handle, JobState, Refused, Slurm
@@ -17,7 +20,7 @@ from trtllm_builder.ci.fleet import Fleet, Member, find, new_fleet
 from trtllm_builder.ci.follow import Follower, Seen, cancel_all, resume_all
 from trtllm_builder.ci.result import Result
 from trtllm_builder.cli.fleet import _options
-from trtllm_builder.cli.fleet_view import exit_code, table
+from trtllm_builder.cli.fleet_view import drawn, exit_code, table
 from trtllm_builder.errors import UsageError
 
 Make = Callable[..., Result]
@@ -155,6 +158,17 @@ def test_a_queue_that_refuses_again_is_said(fleet: Fleet, fake: Fake) -> None:
     assert "no such partition" in seen.doing
 
 
+def test_a_refused_job_is_not_taken_for_what_an_earlier_fleet_built(
+    fleet: Fleet, fake: Fake, make_result: Make
+) -> None:
+    _leave(fleet, make_result(started=time.time() - 1000))
+    fleet.journal.append("refused", profile="canary", why="the cluster refused it: no such partition")
+    seen = _look(fleet)
+    assert (seen.phase, seen.doing) == ("over", "the cluster refused it: no such partition")
+    assert seen.result is not None
+    assert (seen.result.result, seen.result.wheel, exit_code([seen])) == ("died", None, 6)
+
+
 def test_a_cluster_that_does_not_answer_is_asked_again(fleet: Fleet, fake: Fake) -> None:
     fleet.submit(fleet.members[0])
     fake.state = JobState("unknown", "squeue: no answer")
@@ -172,11 +186,35 @@ def test_events_of_an_earlier_build_are_not_this_ones(fleet: Fleet, fake: Fake) 
     follower = Follower(fleet, keep=True, note=[].append)
     assert follower.look()[0].doing == "started"
     with task.events.open("a") as stream:
+        stream.write('{"event": "node", "state": "waiting", "node": "n1"}\n')
+    assert [(one.phase, one.doing) for one in follower.look()] == [("waiting", "waiting for its turn")]
+    with task.events.open("a") as stream:
         stream.write(
             '{"event": "stage", "stage": "patch"}\nrubbish\n[]\n{"event": "progress", "phase": "build", "eta": 5,'
         )
         stream.write(' "done": 3, "total": 9}\n')
-    assert follower.look()[0].doing == "compile: build [3/9], about 5.0 s to go"
+    assert follower.look()[0].doing == "compile: build [3/9], 5.0 s to go"
+
+
+@pytest.mark.parametrize(("width", "shown"), [(80, "build [812/3120], 2 h 37 min to go"), (120, "gpu-node-017")])
+def test_the_live_table_has_a_line_a_member_that_fits(fleet: Fleet, make_result: Make, width: int, shown: str) -> None:
+    doing = "compile: build [812/3120], 2 h 37 min to go"
+    failed = make_result(result="failed", fault="\x1b[2Jno memory was left " + "for a file " * 30)
+    seen = [
+        Seen("h200-ci", "running", "7", "gpu-node-017.example.org", 1, doing, 5400.0),
+        Seen("a-profile-with-a-rather-long-name", "over", "8", "n", 1, "failed", 700.0, failed),
+    ]
+    console = Console(width=width, file=io.StringIO(), force_terminal=True, color_system="standard")
+    with console.capture() as capture:
+        console.print(drawn(fleet, seen, width))
+    text = capture.get()
+    assert "\x1b[2J" not in text
+    plain = [Text.from_ansi(line).plain.rstrip() for line in text.splitlines()]
+    assert len(plain) == 5
+    assert max(map(len, plain)) <= width
+    assert plain[0].endswith("on slurm: 1 running, 1 failed")
+    assert shown in plain[2]
+    assert "no memory was left" in plain[3]
 
 
 def test_slurms_words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -204,5 +242,6 @@ def test_an_option_that_would_not_stay_one_is_refused(text: str) -> None:
 
 
 def test_what_sbatch_said_is_found_in_what_is_said_around_it() -> None:
-    lines = ["Command failed:", "sbatch: error: Batch job submission failed: Invalid partition name", "the end"]
-    assert clusters._reason(lines) == lines[1]
+    said = ["sbatch: error: invalid partition: x", "sbatch: error: Batch job submission failed"]
+    told = "invalid partition: x; Batch job submission failed"
+    assert clusters._reason(["Command failed:", *said, *said, "the end"]) == told
