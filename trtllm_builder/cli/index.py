@@ -1,4 +1,4 @@
-"""``trtllm-build index``: list, yank, unyank, prune and check an index on a disk."""
+"""``trtllm-build index``: list, yank, keep, prune and check an index on a disk."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import typer
 from trtllm_builder.cli.commands import SETTINGS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from trtllm_builder.index.model import Wheel
 
 app = typer.Typer(
@@ -19,6 +21,12 @@ app = typer.Typer(
 
 Root = Annotated[Path, typer.Argument(metavar="DIR", help="The index: what `publish --index DIR` made.")]
 Which = Annotated[str, typer.Argument(metavar="WHEEL|NAME==VERSION", help="A file name, or all files of a version.")]
+_DONE = {
+    "yank": ("yanked", "yanked already"),
+    "unyank": ("unyanked", "is not yanked"),
+    "keep": ("kept", "kept already"),
+    "unkeep": ("may be pruned", "is not kept"),
+}
 Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
 
 
@@ -40,6 +48,8 @@ def list_wheels(root: Root, as_json: Json = False) -> None:
             remarks.append(STANDINGS[wheel.standing])
         if wheel.yanked is not None:
             remarks.append(f"yanked: {wheel.yanked}" if wheel.yanked else "yanked")
+        if wheel.keep is not None:
+            remarks.append(f"kept for {wheel.keep}")
         if wheel.lock and wheel.lock.kept:
             remarks.append(f"kept for the lock {wheel.lock.digest[:12]}")
         typer.echo(wheel.filename)
@@ -59,34 +69,65 @@ def yank(
 
     Installers then pass it over, unless somebody asks for exactly that version; whoever has it keeps it.
     """
-    _yank("yank", root, which, reason, as_json)
+    from trtllm_builder.publish.change import yank as change
+
+    _show("yank", change, root, which, reason, as_json)
 
 
 @app.command()
 def unyank(root: Root, which: Which, as_json: Json = False) -> None:
     """Put a withdrawn wheel back."""
-    _yank("unyank", root, which, None, as_json)
-
-
-def _yank(command: str, root: Path, which: str, reason: str | None, as_json: bool) -> None:
-    from trtllm_builder.build.signals import interruptible
     from trtllm_builder.publish.change import yank as change
+
+    _show("unyank", change, root, which, None, as_json)
+
+
+@app.command()
+def keep(
+    root: Root,
+    which: Which,
+    reason: Annotated[str, typer.Option("--for", metavar="WHAT", help="Such as a release's name; prune says it.")],
+    as_json: Json = False,
+) -> None:
+    """Hold a wheel against prune, for a release."""
+    from trtllm_builder.publish.change import keep as change
+
+    _show("keep", change, root, which, reason, as_json)
+
+
+@app.command()
+def unkeep(root: Root, which: Which, as_json: Json = False) -> None:
+    """Let prune have a wheel that was kept, or was built --locked."""
+    from trtllm_builder.publish.change import keep as change
+
+    _show("unkeep", change, root, which, None, as_json)
+
+
+def _show(
+    command: str,
+    change: Callable[..., tuple[tuple[Wheel, ...], bool]],
+    root: Path,
+    which: str,
+    reason: str | None,
+    as_json: bool,
+) -> None:
+    from trtllm_builder.build.signals import interruptible
 
     with interruptible():
         wheels, changed = change(root, which, reason, waiting=_waiting)
     if as_json:
         _echo(command, root, changed=changed, wheels=[_document(wheel) for wheel in wheels])
         return
-    unchanged = "is not yanked" if reason is None else "yanked already"
+    done, unchanged = _DONE[command]
     for wheel in wheels:
-        typer.echo(f"{f'{command}ed' if changed else unchanged}  {wheel.filename}")
+        typer.echo(f"{done if changed else unchanged}  {wheel.filename}")
 
 
 @app.command()
 def prune(
     root: Root,
     keep: Annotated[
-        int, typer.Option("--keep", metavar="N", min=1, help="How many to keep of each variant and Python.")
+        int, typer.Option("--keep", metavar="N", min=1, help="How many good ones to keep of each profile.")
     ],
     locks: Annotated[
         list[Path] | None,
@@ -95,10 +136,13 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Remove all but the newest of each variant and Python.
+    """Remove all but the last good wheels of each profile, of each variant and Python that it built.
 
-    Newest by version, then by the day in the build tag, then by when it was published; withdrawn wheels do not count.
-    Never goes: what was built --locked, what a --lock names, and other projects' wheels.
+    Good is what was imported and is not withdrawn; last by version, then by the day in the build tag, then by when it
+    was published. What is newer than those stays, good or not.
+
+    Never goes: what `index keep` holds, such as releases; what was built --locked and not published --nightly; what a
+    --lock names; what no record says the profile of; other projects' wheels.
     """
     from trtllm_builder.build.signals import interruptible
     from trtllm_builder.publish.change import prune as change

@@ -34,6 +34,13 @@ def publish(
             help="Also other projects' wheels, such as ours need (nobody checks that); the index shows it.",
         ),
     ] = False,
+    nightly: Annotated[
+        bool,
+        typer.Option(
+            "--nightly",
+            help="Nobody holds the locks of these: `index prune` may take them; else what was built --locked stays.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
 ) -> None:
     """Audit wheels again and publish them: all of them, or none. A name that is there with other bytes is refused.
@@ -59,7 +66,7 @@ def publish(
     try:
         with interruptible():
             candidates = [judge(wheel, allowed) for wheel in wheels]
-            done = _upload(candidates, index) if is_url(index) else _add(candidates, Path(index))
+            done = _upload(candidates, index) if is_url(index) else _add(candidates, Path(index), nightly)
     except Interrupted as stop:
         raise Interrupted(
             stop.what, signal=stop.signal, remedy="nothing is half published; the same command does the rest"
@@ -80,7 +87,7 @@ def publish(
             typer.echo(f"{'':13}  {STANDINGS[one['standing']]}, {shown}")
 
 
-def _add(candidates: Sequence[Candidate], root: Path) -> list[dict[str, Any]]:
+def _add(candidates: Sequence[Candidate], root: Path, nightly: bool) -> list[dict[str, Any]]:
     from trtllm_builder.publish.add import add
 
     def waiting() -> None:
@@ -95,7 +102,7 @@ def _add(candidates: Sequence[Candidate], root: Path) -> list[dict[str, Any]]:
             "variant": one.wheel.variant,
             "location": str(root / one.wheel.path),
         }
-        for one in add(candidates, root, waiting=waiting)
+        for one in add(candidates, root, waiting=waiting, nightly=nightly)
     ]
 
 

@@ -51,7 +51,8 @@ class Wheel:
     """One file of the index. ``project`` and ``version`` are normalised (PEP 503, PEP 440), ``size`` is bytes.
 
     ``uploaded``: when it was published, as PEP 700 writes it. ``metadata``: sha256 of its METADATA (PEP 658).
-    ``yanked``: why (PEP 592), empty when no reason was given, None when it is not. ``beside``: what lies beside it,
+    ``yanked``: why (PEP 592), empty when no reason was given, None when it is not. ``keep``: what for it is never
+    pruned, such as a release; None when it may be. ``beside``: what lies beside it,
     suffix (``.record.json``) to sha256. ``provenance``: there are attestations (PEP 740).
     """
 
@@ -70,6 +71,7 @@ class Wheel:
     beside: Mapping[str, str] = field(default_factory=dict)
     provenance: bool = False
     yanked: str | None = None
+    keep: str | None = None
 
     @cached_property
     def variant(self) -> str:

@@ -128,6 +128,7 @@ def _file(wheel: Wheel, root: str) -> dict[str, object]:
             "needs": vars(wheel.needs),
             "lock": wheel.lock and vars(wheel.lock),
             "beside": dict(sorted(wheel.beside.items())),
+            **({} if wheel.keep is None else {"keep": wheel.keep}),
         },
     }
 
@@ -153,6 +154,7 @@ def _wheel(project: str, file: dict[str, Any]) -> Wheel:
         beside={str(suffix): str(sha256) for suffix, sha256 in ours["beside"].items()},
         provenance="provenance" in file,
         yanked=None if yanked is False else "" if yanked is True else str(yanked),
+        keep=str(ours["keep"]) if "keep" in ours else None,
     )
 
 

@@ -37,11 +37,13 @@ def add(
     patience: float = PATIENCE,
     waiting: Callable[[], None] = nobody_waits,
     now: datetime | None = None,
+    nightly: bool = False,
 ) -> tuple[Added, ...]:
     """Publishes into the index at ``root``, which is made when there is none.
 
     Raises PublishError when the index has one of these names with other bytes, or cannot be written; it is then as it
-    was. ``patience``: seconds to wait for others that publish.
+    was. ``patience``: seconds to wait for others that publish. ``nightly``: nobody holds the locks that
+    these were built from, so that they may be pruned.
     """
     _refuse_twins(candidates)
     at = (now or datetime.now(timezone.utc)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -50,7 +52,7 @@ def add(
     with taking_turn(store, patience=patience, waiting=waiting) as turn:
         index = turn.index
         for candidate in candidates:
-            one = _add(turn, index, candidate, at)
+            one = _add(turn, index, candidate, entry(candidate, at, nightly=nightly))
             others = tuple(wheel for wheel in index.wheels if wheel.filename != one.wheel.filename)
             if one.outcome != "already there":
                 index = Index((*others, one.wheel))
@@ -82,8 +84,8 @@ def _refuse_impostor(index: Index, one: Wheel) -> None:
         )
 
 
-def _add(turn: Turn, index: Index, candidate: Candidate, at: str) -> Added:
-    there, mine = index.named(candidate.filename), entry(candidate, at)
+def _add(turn: Turn, index: Index, candidate: Candidate, mine: Wheel) -> Added:
+    there = index.named(candidate.filename)
     if there is None:
         _refuse_impostor(index, mine)
         turn.place(mine, candidate.path, candidate.metadata, candidate.beside)
@@ -112,21 +114,29 @@ def _add(turn: Turn, index: Index, candidate: Candidate, at: str) -> Added:
 def _told(there: Wheel, mine: Wheel, lost: set[str]) -> Wheel:
     """What the index will say of a wheel that it has. What lies beside a wheel is of one build: another's, of the same
     bytes, replaces all of it, and only when that is more, or mends it, and nothing less is known then."""
-    same = replace(mine, uploaded=there.uploaded, yanked=there.yanked)
+    same = _held(replace(mine, uploaded=there.uploaded, yanked=there.yanked, keep=there.keep), there)
     if there.beside.get(RECORD) == mine.beside.get(RECORD):
         standing = max(there, mine, key=_rank).standing
         beside = dict(sorted({**there.beside, **mine.beside}.items()))
         return replace(same, standing=standing, beside=beside, provenance=there.provenance or mine.provenance)
+    there = _held(there, mine)
     more = bool(lost) or set(mine.beside) > set(there.beside)
     return same if _rank(mine) > _rank(there) or (_rank(mine) == _rank(there) and more) else there
+
+
+def _held(one: Wheel, other: Wheel) -> Wheel:
+    """``one``, whose lock somebody holds when that is known of ``other``."""
+    if one.lock and other.lock and other.lock.kept:
+        return replace(one, lock=replace(one.lock, kept=True))
+    return one
 
 
 def _rank(wheel: Wheel) -> int:
     return _RANK.index(wheel.standing)
 
 
-def entry(candidate: Candidate, at: str) -> Wheel:
-    """What the index will say of it; ``at`` is the time as PEP 700 writes it."""
+def entry(candidate: Candidate, at: str, *, nightly: bool = False) -> Wheel:
+    """What the index will say of it; ``at`` is the time as PEP 700 writes it, ``nightly`` as for ``add``."""
     needs = candidate.needs
     return Wheel(
         project=candidate.project,
@@ -142,15 +152,15 @@ def entry(candidate: Candidate, at: str) -> Wheel:
         needs=Needs(
             needs.python, needs.glibc or "", needs.cuda, needs.driver or "", needs.gpus, needs.ptx, needs.torch
         ),
-        lock=_lock(candidate),
+        lock=_lock(candidate, nightly),
         beside={suffix: sha256_of(path) for suffix, path in sorted(candidate.beside.items())},
         provenance=candidate.provenance,
     )
 
 
-def _lock(candidate: Candidate) -> Lock | None:
+def _lock(candidate: Candidate, nightly: bool) -> Lock | None:
     lock = (candidate.evidence.record or {}).get("lock")
     if not lock:
         return None
     # A record that does not say whether somebody holds the lock is taken to mean that somebody does.
-    return Lock(lock["sha256"], lock.get("locked") is not False)
+    return Lock(lock["sha256"], not nightly and lock.get("locked") is not False)

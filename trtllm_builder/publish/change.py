@@ -1,4 +1,4 @@
-"""Changes of an index that add nothing: yank, unyank, prune."""
+"""Changes of an index that add nothing: yank, keep and their opposites, prune."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trtllm_builder.errors import PublishError, UsageError
 from trtllm_builder.index.model import Index, Wheel
 from trtllm_builder.index.opening import nobody_waits, open_index
 from trtllm_builder.index.store import taking_turn
-from trtllm_builder.publish.retention import Choice, choose, named_by
+from trtllm_builder.publish.retention import Choice, choose, named_by, profiles_of
 from trtllm_builder.text import clean
 
 _REASON_LIMIT = 300  # characters
@@ -27,12 +27,37 @@ def yank(
     Installers then pass it over unless it is asked for exactly (PEP 592). Returns the wheels as they are now, and
     whether that is a change. Raises PublishError when there is none, UsageError for a name that cannot be.
     """
-    if reason is not None:
-        reason = " ".join(clean(reason).split())[:_REASON_LIMIT]
+    told = None if reason is None else _one_line(reason)
+    return _change(root, what, lambda wheel: replace(wheel, yanked=told), waiting)
+
+
+def keep(
+    root: Path, what: str, reason: str | None, *, waiting: Callable[[], None] = nobody_waits
+) -> tuple[tuple[Wheel, ...], bool]:
+    """Holds what ``what`` names against ``prune``, for ``reason``, such as a release. With ``reason`` None it may be
+    pruned again, also when it was built --locked. Returns and raises as ``yank`` does."""
+    told = None if reason is None else _one_line(reason)
+    if told == "":
+        raise UsageError("--for is empty", remedy="say what it is kept for, such as a release's name")
+
+    def held(wheel: Wheel) -> Wheel:
+        lock = replace(wheel.lock, kept=False) if wheel.lock and told is None else wheel.lock
+        return replace(wheel, keep=told, lock=lock)
+
+    return _change(root, what, held, waiting)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(clean(text).split())[:_REASON_LIMIT]
+
+
+def _change(
+    root: Path, what: str, change: Callable[[Wheel], Wheel], waiting: Callable[[], None]
+) -> tuple[tuple[Wheel, ...], bool]:
     with taking_turn(open_index(root), waiting=waiting) as turn:
         chosen = find(turn.index, what)
         names = {wheel.filename for wheel in chosen}
-        wheels = tuple(replace(w, yanked=reason) if w.filename in names else w for w in turn.index.wheels)
+        wheels = tuple(change(w) if w.filename in names else w for w in turn.index.wheels)
         changed = wheels != turn.index.wheels
         if changed:
             turn.show(Index(wheels))
@@ -65,9 +90,10 @@ def prune(
     named = named_by(locks)
     store = open_index(root)
     if dry_run:
-        return choose(store.read(), keep, named)
+        index = store.read()
+        return choose(index, keep, named, profiles_of(root, index))
     with taking_turn(store, waiting=waiting) as turn:
-        choice = choose(turn.index, keep, named)
+        choice = choose(turn.index, keep, named, profiles_of(root, turn.index))
         if choice.gone:
             turn.show(Index(tuple(wheel for wheel in turn.index.wheels if wheel not in choice.gone)))
     return choice

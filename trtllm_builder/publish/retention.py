@@ -1,9 +1,10 @@
-"""What may leave an index: all but the newest of each variant, and never what a lock names."""
+"""What may leave an index: all but the last good ones of each profile, and never what a lock or a release names."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from packaging.version import Version
 
 from trtllm_builder.errors import ProfileError, UsageError
 from trtllm_builder.index.model import Index, Wheel
+from trtllm_builder.publish.evidence import RECORD
 from trtllm_builder.repro.lock import read_lock
 
 _LIMIT = 64 << 20  # bytes of a lock
@@ -55,15 +57,29 @@ def named_by(locks: Iterable[Path]) -> dict[str, Path]:
     return named
 
 
-def choose(index: Index, keep: int, named: dict[str, Path]) -> Choice:
-    """Of each project, variant and set of tags, the ``keep`` newest stay; so does all that is no variant of ours, since
-    ours may depend on it. A yanked wheel counts for nothing: it goes when those kept are newer.
+def profiles_of(root: Path, index: Index) -> dict[str, str]:
+    """The profile that each wheel of ours was built from, by file name, as its record in the index at ``root`` says;
+    those whose record cannot be read are left out."""
+    found = {}
+    for wheel in index.wheels:
+        if wheel.variant:
+            path = root / f"{wheel.path}{RECORD}"
+            with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+                if path.stat().st_size <= _LIMIT:
+                    found[wheel.filename] = str(json.loads(path.read_bytes())["plan"]["profile"])
+    return found
+
+
+def choose(index: Index, keep: int, named: Mapping[str, Path], profiles: Mapping[str, str]) -> Choice:
+    """Of each profile, and of each variant and set of tags that it built, the ``keep`` newest good ones stay, and all
+    that is newer than those. Good is what was imported and is not yanked; another counts for nothing. All that is no
+    variant of ours stays, since ours may depend on it. ``profiles``: see ``profiles_of``.
     """
     gone: list[Wheel] = []
     kept: list[Kept] = []
-    for wheels in _groups(index).values():
+    for wheels in _groups(index, profiles).values():
         for wheel in _beyond(wheels, keep):
-            why = _held(wheel, named)
+            why = _held(wheel, named) or ("" if wheel.filename in profiles else "no record says what profile it is of")
             if why:
                 kept.append(Kept(wheel, why))
             else:
@@ -71,12 +87,13 @@ def choose(index: Index, keep: int, named: dict[str, Path]) -> Choice:
     return Choice(tuple(gone), tuple(kept))
 
 
-def _groups(index: Index) -> dict[tuple[str, str, str], list[Wheel]]:
-    groups: dict[tuple[str, str, str], list[Wheel]] = {}
+def _groups(index: Index, profiles: Mapping[str, str]) -> dict[tuple[str, ...], list[Wheel]]:
+    groups: dict[tuple[str, ...], list[Wheel]] = {}
     for wheel in index.wheels:
         if wheel.variant:
             tags = ".".join(sorted(map(str, parse_wheel_filename(wheel.filename)[3])))
-            groups.setdefault((wheel.project, wheel.variant, tags), []).append(wheel)
+            profile = profiles.get(wheel.filename, "")
+            groups.setdefault((wheel.project, wheel.variant, tags, profile), []).append(wheel)
     return dict(sorted(groups.items()))
 
 
@@ -85,7 +102,7 @@ def _beyond(wheels: Sequence[Wheel], keep: int) -> list[Wheel]:
     for wheel in sorted(wheels, key=_age, reverse=True):
         if not left:
             beyond.append(wheel)
-        elif wheel.yanked is None:
+        elif wheel.yanked is None and wheel.standing == "verified":
             left -= 1
     return beyond
 
@@ -96,7 +113,9 @@ def _age(wheel: Wheel) -> tuple[Version, tuple[int, ...], str, str]:
     return version, build[:1], wheel.uploaded, wheel.filename
 
 
-def _held(wheel: Wheel, named: dict[str, Path]) -> str:
+def _held(wheel: Wheel, named: Mapping[str, Path]) -> str:
+    if wheel.keep is not None:
+        return f"it is kept for {wheel.keep}"
     if wheel.lock and wheel.lock.kept:
         return f"it was built --locked, from {wheel.lock.digest[:12]}"
     for digest in (wheel.sha256, wheel.lock.digest if wheel.lock else ""):

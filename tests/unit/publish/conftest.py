@@ -141,6 +141,7 @@ def record_of(wheel: Path, version: str) -> dict[str, Any]:
         "schema": 1,
         "wheel": {"name": wheel.name, "sha256": sha256, "size": wheel.stat().st_size},
         "plan": {
+            "profile": "toy",
             "source": {"url": "https://git.example/TensorRT-LLM.git"},
             "verification": {
                 "targets": {

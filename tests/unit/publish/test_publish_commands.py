@@ -79,6 +79,16 @@ def test_a_life_of_an_index(make_build: Make, make_wheel: Make, tmp_path: Path, 
     assert good("index", "unyank", index, other.name).startswith("unyanked  small-1.0")
     assert good("index", "unyank", index, other.name).startswith("is not yanked  small-1.0")
     assert good("index", "prune", index, "--keep", 3) == "nothing goes\n"
+    documents["keep"] = json.loads(good("index", "keep", index, build.name, "--for", "release \x1b[31m1.2\n", "--json"))
+    validate("index-yank", documents["keep"])
+    assert documents["keep"]["changed"] and documents["keep"]["wheels"][0]["keep"] == "release 1.2"
+    assert good("index", "keep", index, build.name, "--for", "release 1.2").startswith("kept already  tensorrt_llm")
+    assert "kept for release 1.2" in good("index", "list", index)
+    assert "already there" in good("publish", build, "--index", index)
+    assert "kept for release 1.2" in good("index", "list", index)
+    assert good("index", "unkeep", index, build.name).startswith("may be pruned  tensorrt_llm")
+    assert good("index", "unkeep", index, build.name).startswith("is not kept  tensorrt_llm")
+    assert "--for is empty" in str(bad("index", "keep", index, build.name, "--for", " "))
     assert good("index", "check", index) == "2 wheels, all as it should be\n"
 
 
@@ -93,6 +103,25 @@ def test_what_goes_and_what_stays_is_said(make_build: Make, tmp_path: Path, vali
     text = good("index", "prune", index, "--keep", 1)
     assert "removed  tensorrt_llm-1.2.0" in text and "--locked, from 111111111111" in text and "1 wheel, " in text
     assert len(json.loads(good("index", "list", index, "--json"))["wheels"]) == 2
+
+
+def test_nightlies_may_go_although_they_are_built_from_locks(make_build: Make, tmp_path: Path) -> None:
+    index = tmp_path / "index"
+    builds = []
+    for day in (1, 2, 3, 4):
+        builds.append(make_build(f"1.{day}.0+sd.cu130.sm89", lock={"sha256": f"{day}" * 64, "locked": True}))
+        good("publish", builds[-1], "--index", index, "--nightly")
+    # Somebody builds the second one from a lock of their own; that it comes again as a nightly takes nothing away.
+    assert good("publish", builds[1], "--index", index).startswith("completed")
+    assert good("publish", builds[1], "--index", index, "--nightly").startswith("already there")
+    good("index", "keep", index, "tensorrt-llm==1.1.0+sd.cu130.sm89", "--for", "release 1.1")
+    text = good("index", "prune", index, "--keep", 1)
+    assert "removed  tensorrt_llm-1.3.0" in text and text.count("removed") == 1
+    assert "it is kept for release 1.1" in text and "--locked, from 222222222222" in text
+    good("index", "unkeep", index, builds[0].name)
+    good("index", "unkeep", index, builds[1].name)
+    assert good("index", "prune", index, "--keep", 1).count("removed") == 2
+    assert good("index", "check", index) == "1 wheel, all as it should be\n"
 
 
 def test_a_damaged_index_ends_with_8(make_build: Make, tmp_path: Path, validate: Validate) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from trtllm_builder.errors import UsageError
 from trtllm_builder.index.model import Index, Lock, Wheel
-from trtllm_builder.publish.retention import choose, named_by
+from trtllm_builder.publish import retention
+from trtllm_builder.publish.retention import Choice, named_by
 from trtllm_builder.repro import lock as locks
 from trtllm_builder.repro.inputs import Input
 
@@ -23,6 +24,11 @@ Entry = Callable[..., Wheel]
 
 def versions(wheels: tuple[Wheel, ...]) -> list[str]:
     return sorted(wheel.version.partition("+")[0] for wheel in wheels)
+
+
+def choose(index: Index, keep: int, named: dict[str, Path]) -> Choice:
+    """All of one profile."""
+    return retention.choose(index, keep, named, {wheel.filename: "toy" for wheel in index.wheels})
 
 
 def nightlies(entry: Entry, label: str = "sd.cu130.sm89", **more: object) -> list[Wheel]:
@@ -72,6 +78,39 @@ def test_a_yanked_wheel_does_not_take_the_place_of_one_that_works(entry: Entry) 
     wheels[4] = replace(wheels[4], yanked="")
     wheels[1] = replace(wheels[1], yanked="")
     assert versions(choose(Index(tuple(wheels)), 1, {}).gone) == ["1.1.0", "1.2.0", "1.3.0"]
+
+
+def test_what_was_never_imported_does_not_take_the_place_of_one_that_was(entry: Entry) -> None:
+    wheels = nightlies(entry)
+    for night in (1, 3, 4):
+        wheels[night] = replace(wheels[night], standing="unimported")
+    assert versions(choose(Index(tuple(wheels)), 1, {}).gone) == ["1.1.0", "1.2.0"]
+    assert choose(Index(tuple(wheels)), 3, {}).gone == ()
+
+
+def test_each_profile_keeps_its_own(entry: Entry) -> None:
+    """Two that build the same variant: the one that fails for a week loses nothing to the other."""
+    wheels = nightlies(entry)
+    profiles = {wheel.filename: "autodl" if day < 2 else "runpod" for day, wheel in enumerate(wheels)}
+    choice = retention.choose(Index(tuple(wheels)), 1, {}, profiles)
+    assert versions(choice.gone) == ["1.1.0", "1.3.0", "1.4.0"]
+
+
+def test_of_what_profile_nobody_knows_stays(entry: Entry) -> None:
+    wheels = nightlies(entry)
+    profiles = {wheel.filename: "toy" for wheel in wheels[1:]}
+    unknown = entry(version="1.0.9+sd.cu130.sm89")
+    choice = retention.choose(Index((*wheels, unknown)), 1, {}, profiles)
+    assert versions(choice.gone) == ["1.2.0", "1.3.0", "1.4.0"]
+    assert [one.why for one in choice.kept] == ["no record says what profile it is of"]
+
+
+def test_what_a_release_names_stays(entry: Entry) -> None:
+    wheels = nightlies(entry)
+    wheels[0] = replace(wheels[0], keep="release 1.1", lock=Lock("a" * 64, False))
+    choice = choose(Index(tuple(wheels)), 1, {})
+    assert versions(choice.gone) == ["1.2.0", "1.3.0", "1.4.0"]
+    assert [one.why for one in choice.kept] == ["it is kept for release 1.1"]
 
 
 def test_what_a_lock_names_stays(entry: Entry, tmp_path: Path) -> None:
