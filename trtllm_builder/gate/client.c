@@ -9,8 +9,7 @@
  * shares that of ``beyond``: when the broker dies, those that run are still counted. One byte comes from the broker: ``g`` go, ``w`` wait on,
  * ``k`` keep that result, ``r`` run once more after the next ``g``. One line goes to it when the compiler ends: exit
  * status or minus the signal, most memory of one process in KiB, and whether it looks killed. What a compiler writes
- * to stderr is held back, so that nobody sees, or stores, an attempt that is made again. client.py does the same where
- * there is no C compiler. */
+ * to stderr is held back, so that nobody sees, or stores, an attempt that is made again. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

@@ -58,7 +58,6 @@ def caller(connection: socket.socket) -> Caller | None:
         directory = os.readlink(f"/proc/{pid}/cwd")  # noqa: PTH115
     except OSError:
         return None
-    # The Python client stands behind its interpreter's own words.
-    ours = (CLIENT, f"{CLIENT}.py")
-    own = next((number for number, word in enumerate(words[:5]) if word.rpartition("/")[2] in ours), None)
-    return None if own is None else Caller(pid, tuple(words[own + 1 :]), directory)
+    if not words or words[0].rpartition("/")[2] != CLIENT:
+        return None
+    return Caller(pid, tuple(words[1:]), directory)

@@ -1,16 +1,15 @@
-"""Puts the gate's client where a build finds it: our own small C program, made on the spot, or else a Python script."""
+"""Puts the gate's client where a build finds it: our own small C program, made on the spot."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import shlex
 import shutil
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from trtllm_builder.errors import HostError
 from trtllm_builder.process import run
 
 _HERE = Path(__file__).resolve().parent
@@ -19,50 +18,49 @@ CLIENT, BROKER, LOST = "client", "broker", "lost"
 """In the gate's directory: what stands before compilers, the broker's socket, and the sign that it was not found."""
 
 
-def install_client(directory: Path, environ: Mapping[str, str], python: Path | None = None) -> str:
-    """Make ``directory/client`` unless it is there already; says what it is. ``environ`` is the build's, whose ``cc``
-    is taken; ``python`` is our own interpreter. Raises OSError.
+def install_client(directory: Path, environ: Mapping[str, str]) -> None:
+    """Make ``directory/client`` unless it is there already, with the compiler on the PATH of ``environ``, the build's.
 
-    Its place stays the same, and so do the command lines of a build that is gone on with: whether it asks anybody
-    depends on the slots alone.
+    Raises OSError, and HostError where there is no compiler that works: upstream's build would end there too. Its place
+    stays the same, and so do the command lines of a build that is gone on with: whether it asks anybody depends on the
+    slots alone.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    source = (_HERE / "client.c").read_bytes()
-    script = (_HERE / "client.py").read_bytes()
-    # A virtual environment's python is a link, a version manager's a script that takes ten times as long.
-    interpreter = (python or Path(sys.executable)).resolve()
-    compiler = shutil.which("cc", path=environ.get("PATH", "")) or shutil.which("gcc", path=environ.get("PATH", ""))
-    made_of = directory / f"{CLIENT}.made-of"
-    parts = [source, script, *(os.fsencode(one) for one in (interpreter, compiler or ""))]
-    mark = hashlib.sha256(b"\0".join(parts)).hexdigest()
-    client = directory / CLIENT
+    source = _HERE / "client.c"
+    path = environ.get("PATH", "")
+    compiler = next(filter(None, (shutil.which(name, path=path) for name in ("cc", "gcc", "g++"))), None)
+    if compiler is None:
+        raise HostError("there is no C compiler on PATH", remedy="as root: apt-get install -y g++")
+    mark = hashlib.sha256(b"\0".join([source.read_bytes(), os.fsencode(compiler)])).hexdigest()
+    made_of, client = directory / f"{CLIENT}.made-of", directory / CLIENT
     with suppress(OSError, UnicodeDecodeError):
-        digest, told = made_of.read_text("utf-8").split("\n")[:2]
-        if digest == mark and os.access(client, os.X_OK):
-            return told
+        if made_of.read_text("utf-8") == mark and os.access(client, os.X_OK):
+            return
     fresh = directory / f"{CLIENT}.new"
-    told = f"compiled with {compiler}"
-    if compiler is None or not _compile(compiler, fresh, environ):
-        told = f"a script for {interpreter}"
-        fresh.write_bytes(script)
-        fresh.replace(directory / f"{CLIENT}.py")
-        # A shell in between costs a millisecond; a line with #! holds no long path.
-        fresh.write_text(f'#!/bin/sh\nexec {shlex.quote(str(interpreter))} -I -S "${{0%/*}}/{CLIENT}.py" "$@"\n')
-        fresh.chmod(0o755)
-    fresh.replace(client)
-    made_of.write_text(f"{mark}\n{told}\n", "utf-8")
-    return told
-
-
-def _compile(compiler: str, target: Path, environ: Mapping[str, str]) -> bool:
-    """Whether it could be made and runs."""
-    made = run([compiler, "-O2", "-o", target, _HERE / "client.c"], env=environ, timeout=60)
+    made = run([compiler, "-O2", "-x", "c", "-o", fresh, source], env=environ, timeout=60)
     if not made.ok:
-        return False
+        raise HostError(
+            f"{compiler} does not compile a C program of ours: {made.last_line}",
+            remedy="mend or replace it: upstream's build needs it as well",
+        )
+    _try(fresh, environ)
+    fresh.replace(client)
+    made_of.write_text(mark, "utf-8")
+
+
+def _try(client: Path, environ: Mapping[str, str]) -> None:
     try:
-        return run([target, "true"], env=environ, timeout=10).ok
-    except OSError:
-        return False
+        told = run([client, "true"], env=environ, timeout=10)
+    except OSError as error:
+        reason = error.strerror
+    else:
+        if told.ok:
+            return
+        reason = told.last_line
+    raise HostError(
+        f"{client} was compiled and does not run: {reason}",
+        remedy="choose a --workspace on a disk that is not mounted noexec",
+    )
 
 
 def set_slots(directory: Path, count: int) -> None:

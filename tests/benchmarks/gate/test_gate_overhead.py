@@ -13,8 +13,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
-
 from trtllm_builder.build.judge import BuildJudge
 from trtllm_builder.gate.broker import Broker
 from trtllm_builder.gate.budget import BudgetReader
@@ -31,9 +29,8 @@ def seconds(words: Sequence[str | Path], directory: Path) -> float:
     return time.perf_counter() - started
 
 
-@pytest.mark.parametrize("kind", ["c", "python"])
-def test_a_gated_compile_takes_a_few_milliseconds_more(kind: str, tmp_path: Path) -> None:
-    told = install_client(tmp_path, {"PATH": os.environ["PATH"] if kind == "c" else "/nowhere"})
+def test_a_gated_compile_takes_a_few_milliseconds_more(tmp_path: Path) -> None:
+    install_client(tmp_path, dict(os.environ))
     set_slots(tmp_path, 1)
     (tmp_path / "a.cpp").write_text("int main() {}\n")
     compile = ["g++", "-c", "a.cpp", "-o", "a.o"]
@@ -47,8 +44,8 @@ def test_a_gated_compile_takes_a_few_milliseconds_more(kind: str, tmp_path: Path
     more = statistics.median(gated) - statistics.median(plain)
     spread = statistics.quantiles(gated, n=10)[8] - statistics.quantiles(plain, n=10)[8]
     base = statistics.median(plain)
-    print(f"\n{told}: {base:.1f} ms plain, {more:+.1f} ms at the gate (ninth decile {spread:+.1f} ms)")
-    assert more / base < (1.2 if kind == "c" else 2.4)
+    print(f"\n{base:.1f} ms plain, {more:+.1f} ms at the gate (ninth decile {spread:+.1f} ms)")
+    assert more / base < 1.2
 
 
 def test_the_broker_takes_next_to_no_time_while_compilers_run(tmp_path: Path) -> None:
