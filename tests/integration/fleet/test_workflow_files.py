@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,94 @@ def test_every_script_is_one_that_a_shell_reads(rendered: Path) -> None:
         shell = "bash" if "shopt" in text or "drift=()" in text or "${{" in text else "sh"
         done = subprocess.run([shell, "-n"], input=text, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{done.stderr}\n{text}"
+
+
+@dataclass
+class Job:
+    """Runs a job of GitLab's as its runner does: before_script and script in one shell, after_script in another."""
+
+    project: Path
+    jobs: dict[str, Any]
+
+    def run(self, name: str, status: str, build: str, *, after: bool = True) -> int:
+        """``build`` is what the build does, in words of the shell; the job is ended for ``status`` if that hangs."""
+        job: dict[str, Any] = {}
+        for part in (".trtllm", ".trtllm-wheel", ".profile:canary", name):
+            job = {
+                **job,
+                **self.jobs[part],
+                "variables": {**job.get("variables", {}), **self.jobs[part].get("variables", {})},
+            }
+        fake = self.project / "bin"
+        fake.mkdir(exist_ok=True)
+        build = f'while [ "$1" != --outputs ]; do shift; done\n{build}'
+        for tool, text in {"trtllm-build": build, "make": "", "git-lfs": ""}.items():
+            (fake / tool).write_text(f"#!/bin/sh\n{text}\n")
+            (fake / tool).chmod(0o755)
+        environ = {"PATH": f"{fake}:/usr/bin:/bin", "CI_PROJECT_DIR": str(self.project), "CI_JOB_URL": "u"}
+        environ |= {
+            key: str(value).replace("$CI_PROJECT_DIR", str(self.project)) for key, value in job["variables"].items()
+        }
+        script = "\n".join(["set -e", *job["before_script"], *job["script"]])
+        done = subprocess.run(["sh", "-c", script], cwd=self.project, env=environ, check=False, capture_output=True)
+        if after:
+            text = "\n".join(job["after_script"])
+            environ["CI_JOB_STATUS"] = status
+            subprocess.run(["sh", "-c", text], cwd=self.project, env=environ, check=True, capture_output=True)
+        return done.returncode
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    (text,) = _render("gitlab", SMALL, install=".").values()
+    return Job(tmp_path, yaml.safe_load(text))
+
+
+# A build that writes an object file, and ends as it is told to: by itself or with its shell.
+OBJECT = 'mkdir -p trtllm-ci/build-canary/report; echo "$TRTLLM_GOES_ON" >> trtllm-ci/build-canary/a.o; : > '
+OBJECT += "trtllm-ci/build-canary/report/summary.md; "
+KILLED = "kill -9 $PPID"
+
+
+def _state(state: str, code: int) -> str:
+    return OBJECT + f'echo state={state} >> "$2"; exit {code}'
+
+
+def _next_machine(job: Job) -> None:
+    """A fresh machine has what caches and artefacts hold, and no more."""
+    shutil.rmtree(job.project / "trtllm-ci" / "build-canary")
+
+
+@pytest.mark.parametrize(
+    ("status", "build", "code", "goes_on"),
+    [
+        ("success", _state("unfinished", 143), 0, True),
+        ("failed", OBJECT + KILLED, -9, True),
+        ("canceled", OBJECT + KILLED, -9, False),
+        ("failed", _state("failed", 6), 6, False),
+    ],
+)
+def test_gitlabs_next_job_goes_on_with_what_the_one_before_it_left(
+    job: Job, status: str, build: str, code: int, goes_on: bool
+) -> None:
+    assert job.run("wheel:canary", status, build) == code
+    kept = job.project / "trtllm-ci" / "workspace.tar"
+    # Kept in every case: the job can be given again.
+    assert kept.is_file()
+    _next_machine(job)
+    assert job.run("resume-1:canary", "success", _state("done", 0)) == 0
+    made = job.project / "trtllm-ci" / "build-canary" / "a.o"
+    assert made.read_text() == "no\nyes\n" if goes_on else not made.exists()
+    assert kept.exists() != goes_on
+
+
+def test_gitlabs_workspace_that_is_not_whole_is_begun_anew(job: Job) -> None:
+    job.run("wheel:canary", "success", _state("unfinished", 143))
+    kept = job.project / "trtllm-ci" / "workspace.tar"
+    kept.write_bytes(kept.read_bytes()[:1500])
+    _next_machine(job)
+    assert job.run("resume-1:canary", "success", _state("done", 0)) == 0
+    assert (job.project / "trtllm-ci" / "build-canary" / "a.o").read_text() == "yes\n"
 
 
 def test_our_own_workflows_are_what_the_command_makes_now() -> None:

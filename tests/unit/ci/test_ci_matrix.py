@@ -3,27 +3,21 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 import yaml
 
 from trtllm_builder.ci.matrix import Matrix, make_matrix
 from trtllm_builder.ci.needs import Needs, matching
 from trtllm_builder.ci.runners import load_runners
 from trtllm_builder.ci.workflows import FILES, Platform, Wishes, render
-from trtllm_builder.cli.matrix import matrix as command
 from trtllm_builder.errors import BuilderError, HostError, ProfileError, UsageError
 
-app = typer.Typer()
-app.command()(command)
 GIB = 2**30
 SMALL = Needs("canary", 2, 4 * GIB, GIB, 90, GIB)
 LARGE = Needs("h200-ci", 2, 14 * GIB, 63 * GIB, 43200, 6 * GIB)
-BIN = Path(sys.executable).parent
 
 
 def _render(
@@ -65,7 +59,13 @@ def test_gitlabs_jobs_go_on_one_after_the_other() -> None:
     ]  # fmt: skip
     assert jobs["resume-2:h200-ci"]["needs"] == [{"job": "resume-1:h200-ci", "artifacts": True}]
     assert {one["job"] for one in jobs["publish"]["needs"]} == {"drift", "resume-1:canary", "resume-6:h200-ci"}
-    assert jobs[".profile:canary"]["cache"][0]["when"] == "always"
+    profile = jobs[".profile:canary"]
+    assert {one["when"] for one in profile["cache"]} == {"always"}
+    # A script that is ended for its time leaves some for what comes after it and for the caches.
+    script, after = (
+        int(profile["variables"][f"RUNNER_{name}_TIMEOUT"].rstrip("m")) for name in ("SCRIPT", "AFTER_SCRIPT")
+    )
+    assert (profile["timeout"], script, after) == ("175 minutes", 157, 8)
     assert [name for name, job in jobs.items() if "environment" in job] == ["publish"]
     assert [name for name, job in jobs.items() if "TRTLLM_INDEX_TOKEN" in json.dumps(job)] == ["publish"]
 
