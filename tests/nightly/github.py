@@ -24,7 +24,7 @@ Yaml = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class GitHub:
-    """``storage`` is where caches and artefacts lie; ``secrets`` are the repository's, ``environments`` have their own."""
+    """``storage`` has caches and artefacts; ``secrets`` are the repository's, ``environments`` have their own."""
 
     machine: Machine
     storage: Path

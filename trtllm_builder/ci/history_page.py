@@ -5,6 +5,7 @@ All text comes from builds: Jinja2 escapes it, and a Content-Security-Policy in 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -36,21 +37,24 @@ class Dot:
 
 @dataclass(frozen=True)
 class Plot:
-    """``line`` are the points of an SVG polyline; the newest value is ``last``, the scale goes from 0 to ``top``."""
+    """``lines`` are the points of SVG polylines, which end where nights have no value; the newest value is ``last``,
+    of an older night than the last when not ``fresh``; the scale goes from 0 to ``top``."""
 
     title: str
     last: str
+    fresh: bool
     top: str
-    line: str
+    lines: tuple[str, ...]
     dots: tuple[Dot, ...]
 
 
 @dataclass(frozen=True)
 class Card:
-    """One profile: ``last`` result, all of them as ``nights``, and the plots that have any value."""
+    """One profile: ``last`` result, the last one with a ``wheel``, all as ``nights``, the plots that have a value."""
 
     name: str
     last: Result
+    wheel: Result | None
     good: int
     nights: tuple[Result, ...]
     plots: tuple[Plot, ...]
@@ -61,7 +65,7 @@ _MEASURES: tuple[tuple[str, Callable[[Result], float | None], Callable[[float], 
     ("wheel", lambda one: one.size, format_size),
     ("cache hits", lambda one: _share(one), lambda value: f"{value:.0%}"),
     ("peak memory", lambda one: one.peak_memory, format_size),
-    ("drift of upstream's main", lambda one: one.drift, lambda value: f"{value:.0f}"),
+    ("upstream's drift", lambda one: one.drift, lambda value: f"{value:.0f}"),
 )
 
 
@@ -76,8 +80,9 @@ def history_page(history: History) -> str:
 
 def _card(name: str, results: Sequence[Result]) -> Card:
     plots = [_plot(title, results, value, told) for title, value, told in _MEASURES]
-    good = sum(one.good for one in results)
-    return Card(name, results[-1], good, tuple(results), tuple(plot for plot in plots if plot is not None))
+    good = [one for one in results if one.good]
+    known = tuple(plot for plot in plots if plot is not None)
+    return Card(name, results[-1], good[-1] if good else None, len(good), tuple(results), known)
 
 
 def _plot(
@@ -89,22 +94,30 @@ def _plot(
         return None
     top = max(found for _, _, found in known)
     step = (_WIDTH - 2 * _ROOM) / max(1, len(results) - 1)
-    dots = tuple(
-        Dot(
-            round(_ROOM + number * step, 1),
-            round(_HEIGHT - _ROOM - found / (top or 1) * (_HEIGHT - 2 * _ROOM), 1),
-            one.result,
-            f"{_day(one.started)}: {told(found)}, {one.result}",
-        )
-        for number, one, found in known
-    )
-    line = " ".join(f"{dot.x},{dot.y}" for dot in dots)
-    return Plot(title, told(known[-1][2]), told(top), line, dots)
+    dots: list[Dot] = []
+    lines: list[list[str]] = []
+    before = None
+    for number, one, found in known:
+        # The newest is at the right, however many there are.
+        x = round(_WIDTH - _ROOM - (len(results) - 1 - number) * step, 1)
+        y = round(_HEIGHT - _ROOM - found / (top or 1) * (_HEIGHT - 2 * _ROOM), 1)
+        dots.append(Dot(x, y, one.result, f"{_day(one.started)}: {told(found)}, {one.result}"))
+        if before is None or number != before + 1:
+            lines.append([])
+        lines[-1].append(f"{x},{y}")
+        before = number
+    drawn = tuple(" ".join(line) for line in lines if len(line) > 1)
+    return Plot(title, told(known[-1][2]), before == len(results) - 1, told(top), drawn, tuple(dots))
 
 
 def _share(one: Result) -> float | None:
     calls = (one.hits or 0) + (one.misses or 0)
     return (one.hits or 0) / calls if calls else None
+
+
+def _safe(link: str | None) -> str | None:
+    """Where a browser may be led: what a build says may be a script."""
+    return link if link and re.fullmatch(r"https?://[^\s\"'<>]+", link) else None
 
 
 def _day(moment: float) -> str:
@@ -120,5 +133,5 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(clean=clean, duration=format_duration, size=format_size, day=_day)
+    environment.filters.update(clean=clean, duration=format_duration, size=format_size, day=_day, safe_link=_safe)
     return environment

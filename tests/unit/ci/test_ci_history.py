@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from trtllm_builder.ci.history import NAME, append, read, selected
+from trtllm_builder.ci.history import NAME, History, append, read, selected
 from trtllm_builder.ci.history_page import history_page
 from trtllm_builder.ci.result import Result
 from trtllm_builder.errors import SourceError, UsageError
@@ -92,4 +93,25 @@ def test_the_page_stands_alone_and_escapes(tmp_path: Path, make_result: Make) ->
     assert "90%" in page
     # One plot less for the profile that never had a wheel nor a drift.
     assert page.count("<svg") == 5 + 3
+    assert "<polyline" not in page and "last wheel" not in page
     assert "Nothing was reported" in history_page(selected(read(str(tmp_path)), ["none"], 1))
+
+
+def test_a_line_ends_where_nights_have_no_value(make_result: Make) -> None:
+    sizes = (None, 10, 20, None, 40, None)
+    page = history_page(History(tuple(make_result(started=1e9 + n, size=size) for n, size in enumerate(sizes)), 0))
+    plot = page.partition(">wheel<")[2].partition("</svg>")[0]
+    assert 'title="of an earlier night">40 B</b>' in plot
+    # The newest night is at the right; the highest value is at the top.
+    assert re.findall(r'points="(.*?)"', plot) == ["51.6,33.0 97.2,24.0"]
+    assert re.findall(r'cx="(.*?)" cy="(.*?)"', plot)[-1] == ("188.4", "6.0")
+
+
+def test_of_a_profile_that_fails_the_last_wheel_is_shown_and_the_job(make_result: Make) -> None:
+    bad = {"result": "failed", "exit_code": 6, "wheel": None}
+    results = (make_result(), make_result(started=1.9e9, link="https://ci.example/7?a=b", **bad))
+    page = history_page(History(results, 0))
+    assert "last wheel, 2027-01-15 08:00 UTC" in page and str(results[0].wheel) in page
+    assert '<a href="https://ci.example/7?a=b" rel="noreferrer">' in page
+    for evil in ("javascript:alert(1)", 'https://x/" onclick="y', "data:text/html,x"):
+        assert "<a" not in history_page(History((make_result(link=evil),), 0))
