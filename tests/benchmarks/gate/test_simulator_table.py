@@ -11,7 +11,8 @@ import math
 import statistics
 
 import pytest
-from gate_simulator import File, Machine, Outcome, build, lower_bound, mixed, static
+from gate_simulated import build
+from gate_simulator import File, Machine, Outcome, lower_bound, mixed, static
 
 _SEEDS = range(4)
 _FILES = 600

@@ -6,8 +6,10 @@ import importlib.util
 import sys
 from pathlib import Path
 
-if "gate_simulator" not in sys.modules:
-    _SPEC = importlib.util.spec_from_file_location("gate_simulator", Path(__file__).with_name("simulator.py"))
-    assert _SPEC and _SPEC.loader
-    sys.modules["gate_simulator"] = importlib.util.module_from_spec(_SPEC)
-    _SPEC.loader.exec_module(sys.modules["gate_simulator"])
+# The second takes from the first.
+for _name, _file in (("gate_simulator", "simulator.py"), ("gate_simulated", "simulated_gate.py")):
+    if _name not in sys.modules:
+        _SPEC = importlib.util.spec_from_file_location(_name, Path(__file__).with_name(_file))
+        assert _SPEC and _SPEC.loader
+        sys.modules[_name] = importlib.util.module_from_spec(_SPEC)
+        _SPEC.loader.exec_module(sys.modules[_name])

@@ -13,7 +13,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from gate_simulator import File, Machine, Outcome, build, lower_bound, mixed, static
+from gate_simulated import build
+from gate_simulator import File, Machine, Outcome, lower_bound, mixed, static
 
 _FIGURES = Path(__file__).with_name("figures") / "gate.json"
 _TRIPLES = json.loads((Path(__file__).with_name("figures") / "triples.json").read_text())
