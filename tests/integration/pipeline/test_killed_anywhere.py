@@ -29,7 +29,7 @@ COMMAND = (sys.executable, "-m", "trtllm_builder")
 STRIKES = 50
 # How long each stage may have worked when it is struck, seconds.
 MOMENTS = {
-    "start": 1.5, "tools": 2.5, "fetch": 0.15, "patch": 0.1, "inputs": 1.0, "compile": 7.0, "normalise": 0.15,
+    "start": 1.5, "tools": 0.5, "fetch": 0.15, "patch": 0.1, "inputs": 1.0, "compile": 7.0, "normalise": 0.15,
     "verify": 1.2, "record": 0.02,
 }  # fmt: skip
 VICTIMS = ("everything", "supervisor", "ninja", "compiler")
