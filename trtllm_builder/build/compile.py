@@ -18,6 +18,7 @@ from trtllm_builder.build.journal import Json
 from trtllm_builder.build.measured import note_build
 from trtllm_builder.build.progress import Progress
 from trtllm_builder.build.remote_cache import note_use, read_use, serving
+from trtllm_builder.build.requirements import WANTED
 from trtllm_builder.build.run import Run, file_lost
 from trtllm_builder.build.supervisor import supervise
 from trtllm_builder.build.timeline_files import note_timeline
@@ -55,7 +56,7 @@ def compile_inputs(run: Run) -> dict[str, object]:
         **words,
         **{s.name: s.value for s in plan.environment if s.origin != FROM_HOST and not s.name.startswith(_CACHES)},
         "the tools": run.results["tools"],
-        "the requirements": [one.to_json() for one in inputs.gather(run) if one.kind == "requirement"],
+        "the requirements": [one.to_json() for one in inputs.gather(run) if one.kind in WANTED],
     }
 
 

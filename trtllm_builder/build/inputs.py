@@ -15,7 +15,7 @@ from trtllm_builder import __version__
 from trtllm_builder.build.journal import Json
 from trtllm_builder.build.locked import check, check_inputs, lock_of
 from trtllm_builder.build.machine_inputs import host_inputs, host_stamp, image_inputs, tool_inputs
-from trtllm_builder.build.requirements import Requirement, install, listed, resolve
+from trtllm_builder.build.requirements import WANTED, Requirement, install, listed, packages_kept, resolve
 from trtllm_builder.build.run import Run, named_digests
 from trtllm_builder.repro.codec import CODEC
 from trtllm_builder.repro.inputs import Input, sorted_inputs
@@ -58,7 +58,7 @@ def inputs_lost(run: Run, result: Json) -> str:
 def do_inputs(run: Run) -> Json:
     """The lock of this run. Raises ProfileError for what differs from the lock that it is held to."""
     locked = run.material.request.locked
-    wanted = _requirements(run) if locked is None else locked.of("requirement")
+    wanted = _requirements(run) if locked is None else locked.of(*WANTED)
     found = lock_of(run.material.request, _found(run, wanted), run.results["fetch"]["epoch"])
     if locked is not None:
         check(locked, found)
@@ -72,7 +72,7 @@ def _requirements(run: Run) -> tuple[Input, ...]:
     if before is not None:
         same, now = before["inputs"], named_digests(run, inputs_inputs(run))
         if all(same.get(name) == now[name] for name in ("the list of requirements", "the tools")):
-            return parse_lock(before["result"]["document"], run.workspace.journal_file).of("requirement")
+            return parse_lock(before["result"]["document"], run.workspace.journal_file).of(*WANTED)
     return tuple(one.to_input() for one in resolve(run))
 
 
@@ -98,12 +98,14 @@ def check_early(run: Run, *, tools: bool) -> None:
 
 def offline(run: Run) -> dict[str, str]:
     """What keeps upstream's own pip from taking anything else in a build that is held to a lock."""
-    return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": ""} if run.material.request.locked else {}
+    if run.material.request.locked is None:
+        return {}
+    return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": packages_kept(run)}
 
 
 def install_requirements(run: Run) -> None:
     """Upstream's requirements by their hashes, so that its own pip takes nothing. Raises HostError."""
-    install(run, tuple(map(Requirement.from_input, run_lock(run).of("requirement"))))
+    install(run, tuple(map(Requirement.from_input, run_lock(run).of(*WANTED))))
 
 
 def _found(run: Run, requirements: Iterable[Input]) -> tuple[Input, ...]:

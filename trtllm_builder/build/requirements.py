@@ -1,7 +1,9 @@
 """The Python packages that upstream's build script wants: which ones pip would take, and exactly those, installed.
 
 pip is asked first (``--dry-run --report``, pip 22.2 and later; pip.pypa.io, "Installation Report") and then given what
-it answered, each with its hash, so that upstream's own ``pip install`` finds everything there and takes nothing.
+it answered, each with its hash, so that upstream's own ``pip install`` finds everything there and takes nothing. What
+comes as source is built with exactly the packages that it was first seen to be built with: as build constraints with
+hashes (``--build-constraint``, pip 25.3) they let pip take nothing else.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -24,7 +26,10 @@ from trtllm_builder.errors import BuilderError, HostError, ProfileError
 from trtllm_builder.process import Completed
 from trtllm_builder.process import run as run_process
 from trtllm_builder.repro.inputs import Input
+from trtllm_builder.text import redact
 
+WANTED = ("requirement", "backend")
+"""The kinds of inputs that these are in a lock."""
 _LIST = "requirements-dev.txt"
 _DEADLINE = 3600.0
 # Packages that upstream's script installs by name: `-m pip install conan==2.14.0`.
@@ -32,32 +37,58 @@ _NAMED = re.compile(r"-m pip install ((?:[A-Za-z][\w.-]*(?:[=<>~!]=[\w.*]+)? ?)+
 # Lines of a requirements file that say where packages come from, or what else is to be read.
 _PLACES = re.compile(r"\s*(-i|--index-url|--extra-index-url|-f|--find-links|--trusted-host|--pre)\b")
 _NESTED = re.compile(r"\s*(?:-r|--requirement)[ =]\s*(\S+)")
-# As pip says it, over four lines.
+# As pip says it, over two lines and over four.
+_UNLOCKED = re.compile(r"In --require-hashes mode, all requirements must have [^\n]*\n\s*(\S+)")
+# What pip says of the environment in which it builds, deeper in than of its own work.
+_BUILT_WITH = re.compile(r"^\s+Successfully installed (.+)$", re.MULTILINE)
+# One hash makes pip ask for all of them, where nothing is needed too.
+_NOTHING_ELSE = f"none==0 --hash=sha256:{'0' * 64}"
 _MISMATCH = re.compile(r"^ +(\S+)[^\n]*:\n +Expected sha256 (\w+)\n +Got +(\w+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Requirement:
-    """One package as pip takes it: an archive by its hash. ``sha256`` is empty, and ``commit`` is not, for one that
-    comes from a repository."""
+    """One package as pip takes it: an archive by its hash, or a repository (``url``) at a commit; the one of the two
+    that it is not is empty. One with ``needed_by`` is not installed: that package is built with it."""
 
     name: str
     version: str
     file: str
     sha256: str
     commit: str = ""
+    url: str = ""
+    needed_by: str = ""
+
+    @property
+    def line(self) -> str:
+        """As a requirements file has it."""
+        return (
+            f"{self.name}=={self.version} --hash=sha256:{self.sha256}" if self.sha256 else f"{self.name} @ {self.uri}"
+        )
+
+    @property
+    def uri(self) -> str:
+        if self.url:
+            return f"git+{self.url}@{self.commit}"
+        named = f"?file_name={self.file}" if self.file else ""
+        return f"pkg:pypi/{self.name}@{self.version}{named}"
+
+    @property
+    def is_built(self) -> bool:
+        """Whether pip has to build it first."""
+        return not self.needed_by and bool(self.url or (self.sha256 and not self.file.endswith(".whl")))
 
     def to_input(self) -> Input:
         digest = {"sha256": self.sha256} if self.sha256 else {"gitCommit": self.commit} if self.commit else {}
-        named = f"?file_name={self.file}" if self.file else ""
-        return Input(
-            "requirement", self.name, f"pkg:pypi/{self.name}@{self.version}{named}", digest, None, self.version
-        )
+        kind, name = ("backend", f"{self.needed_by}/{self.name}") if self.needed_by else ("requirement", self.name)
+        return Input(kind, name, self.uri, digest, None, self.version)
 
     @classmethod
     def from_input(cls, one: Input) -> Requirement:
-        file = one.uri.partition("?file_name=")[2]
-        return cls(one.name, one.version, file, one.digest.get("sha256", ""), one.digest.get("gitCommit", ""))
+        needed_by, _, name = one.name.rpartition("/")
+        url = one.uri.removeprefix("git+").rpartition("@")[0] if one.uri.startswith("git+") else ""
+        file, commit = one.uri.partition("?file_name=")[2], one.digest.get("gitCommit", "")
+        return cls(name, one.version, file, one.digest.get("sha256", ""), commit, url, needed_by)
 
 
 def wanted(source: Path) -> list[str]:
@@ -83,29 +114,55 @@ def listed(source: Path) -> dict[str, str]:
 
 
 def resolve(run: Run) -> tuple[Requirement, ...]:
-    """What pip would take now, without taking it. Raises HostError with pip's own last line."""
+    """What pip would take now, without taking it, and what it would build that with. Raises HostError with pip's own
+    last line."""
     words = wanted(run.workspace.source)
     if not words:
         return ()
+    found = _ask(run, *words)
+    return (*found, *(backend for one in found if one.is_built for backend in _built_with(run, one)))
+
+
+def _ask(run: Run, *words: str) -> list[Requirement]:
     report = run.workspace.temporary / "requirements.json"
     report.parent.mkdir(parents=True, exist_ok=True)
-    asking = ["install", "--dry-run", "--ignore-installed", "--quiet", "--report", str(report), *words]
-    done = _pip(run, asking)
-    if not done.ok:
-        raise _failed(run, done.stdout + done.stderr, done.last_line)
+    _pip(run, "install", "--dry-run", "--ignore-installed", "--quiet", "--report", str(report), *words)
     found = [_read(one) for one in json.loads(report.read_text("utf-8"))["install"]]
-    return tuple(sorted(found, key=lambda one: one.name))
+    return sorted(found, key=lambda one: one.name)
+
+
+def _built_with(run: Run, one: Requirement) -> list[Requirement]:
+    """What pip takes to build it with, none of which may be built first itself."""
+    source = ("--only-binary", ":all:", "--no-binary", one.name)
+    words = ("install", "--dry-run", "--ignore-installed", "--no-deps", "--no-cache-dir", "--verbose", *source)
+    # What goes on inside is told on stderr.
+    said = _pip(run, *words, "--requirement", _written(run, "built.txt", one.line)).stderr
+    pins = {word.rpartition("-")[::2] for match in _BUILT_WITH.finditer(said) for word in match[1].split()}
+    if not pins:
+        return []
+    pinned = _written(run, "backends.txt", *sorted(f"{name}=={version}" for name, version in pins))
+    found = _ask(run, "--no-deps", "--only-binary", ":all:", "--requirement", pinned)
+    return [replace(each, needed_by=one.name) for each in found]
+
+
+def _written(run: Run, name: str, *lines: str) -> str:
+    """A requirements file of these, to be found where upstream's lists say."""
+    file = run.workspace.temporary / name
+    file.write_text("\n".join([*_places(run.workspace.source), *lines, ""]))
+    return str(file)
 
 
 def _read(one: Json) -> Requirement:
     where, said = one["download_info"], one["metadata"]
     archive = where.get("archive_info") or {}
+    commit = str((where.get("vcs_info") or {}).get("commit_id", ""))
     return Requirement(
         name=canonicalize_name(said["name"]),
         version=str(said["version"]),
-        file=unquote(urlsplit(where["url"]).path.rpartition("/")[2]),
+        file="" if commit else unquote(urlsplit(where["url"]).path.rpartition("/")[2]),
         sha256=str((archive.get("hashes") or {}).get("sha256", "")),
-        commit=str((where.get("vcs_info") or {}).get("commit_id", "")),
+        commit=commit,
+        url=redact(str(where["url"])) if commit else "",
     )
 
 
@@ -114,25 +171,40 @@ def install(run: Run, requirements: Sequence[Requirement]) -> None:
 
     Raises HostError, and ProfileError for other bytes.
     """
-    hashed = [one for one in requirements if one.sha256]
-    lines = [
-        *_places(run.workspace.source),
-        *(f"{one.name}=={one.version} --hash=sha256:{one.sha256}" for one in hashed),
-    ]
-    text = "\n".join([*lines, ""])
+    built = [one for one in requirements if one.is_built]
+    ready = [one for one in requirements if one.sha256 and not one.is_built and not one.needed_by]
+    backends = {one: [each for each in requirements if each.needed_by == one.name] for one in built}
+    lines = [one.line for one in ready]
+    for one in built:
+        lines += [f"# {one.line}", *(f"#   built with {each.line}" for each in backends[one])]
+    text = "\n".join([*_places(run.workspace.source), *lines, ""])
     file = run.workspace.venv / "requirements.txt"
     begun = file.with_name("requirements.txt.new")
-    if not hashed or (file.is_file() and file.read_text() == text):
+    if not (ready or built) or (file.is_file() and file.read_text() == text):
         return
     if file.exists() or begun.exists():
         # What another list, or a pip that was killed, left in it may look whole.
         shutil.rmtree(run.workspace.venv)
         make_venv(run)
     begun.write_text(text)
-    done = _pip(run, ["install", "--require-hashes", "--no-deps", "--quiet", "--requirement", str(begun)])
-    if not done.ok:
-        raise _failed(run, done.stdout + done.stderr, done.last_line)
+    exactly = ("--require-hashes", "--no-deps", "--quiet")
+    if ready:
+        _pip(run, "install", *exactly, "--requirement", str(begun))
+    for one in built:
+        only = _written(run, "backends.txt", _NOTHING_ELSE, *(each.line for each in backends[one]))
+        # Not what pip made of it some other time, with other packages.
+        words = ("install", "--no-deps", "--quiet", "--no-cache-dir", "--build-constraint", only)
+        _pip(run, *words, "--requirement", _written(run, "built.txt", one.line))
+        if one.url and backends[one]:
+            lines = [each.line for each in backends[one]]
+            _pip(run, "download", *exactly, "--dest", packages_kept(run), "--requirement", _written(run, "b", *lines))
     begun.replace(file)
+
+
+def packages_kept(run: Run) -> str:
+    """A directory of packages without which upstream's own pip cannot look at what comes from a repository, although
+    it is installed."""
+    return str(run.workspace.venv / "backends")
 
 
 def _places(source: Path) -> Iterator[str]:
@@ -144,7 +216,8 @@ def _places(source: Path) -> Iterator[str]:
     yield from seen
 
 
-def _pip(run: Run, words: Sequence[str]) -> Completed:
+def _pip(run: Run, *words: str) -> Completed:
+    """Raises HostError, and ProfileError for what was not locked."""
     for directory in (run.workspace.home, run.workspace.temporary):
         directory.mkdir(parents=True, exist_ok=True)
     done = run_process(
@@ -153,6 +226,8 @@ def _pip(run: Run, words: Sequence[str]) -> Completed:
     )  # fmt: skip
     with run.log("requirements").open("a") as log:
         log.write(done.stdout + done.stderr)
+    if not done.ok:
+        raise _failed(run, done.stdout + done.stderr, done.last_line)
     return done
 
 
@@ -164,6 +239,12 @@ def _failed(run: Run, output: str, last: str) -> BuilderError:
         return ProfileError(
             f"this is not what was locked: {told}",
             remedy="try another index (PIP_INDEX_URL, or the profile's mirror set), or make a new lock",
+            log=run.log("requirements"),
+        )
+    if (unlocked := _UNLOCKED.search(output)) is not None:
+        return ProfileError(
+            f"this is not what was locked: something is built with {unlocked[1]}, which the lock does not have",
+            remedy="make a new lock: trtllm-build lock --profile NAME -o FILE",
             log=run.log("requirements"),
         )
     return HostError(

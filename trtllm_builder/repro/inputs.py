@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Kind = Literal[
-    "builder", "profile", "source", "submodule", "lfs", "dependency", "download", "patch", "requirement", "tool",
-    "toolkit", "tensorrt", "compiler", "python", "image", "codec",
+    "builder", "profile", "source", "submodule", "lfs", "dependency", "download", "patch", "requirement",
+    "backend", "tool", "toolkit", "tensorrt", "compiler", "python", "image", "codec",
 ]  # fmt: skip
 KINDS: tuple[str, ...] = Kind.__args__  # type: ignore[attr-defined]
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,18 +13,30 @@ ARCHIVE = {"url": "https://host/packages/My_Tool-1.2-py3-none-any.whl", "archive
 
 
 @pytest.mark.parametrize(
-    ("where", "sha256", "commit", "file"),
+    ("where", "sha256", "commit", "file", "url"),
     [
-        (ARCHIVE, SHA, "", "My_Tool-1.2-py3-none-any.whl"),
-        ({**ARCHIVE, "archive_info": {"hash": f"sha256={SHA}"}}, SHA, "", "My_Tool-1.2-py3-none-any.whl"),
-        ({"url": "file:///a%20b/x-1.tar.gz", "archive_info": {}}, "", "", "x-1.tar.gz"),
-        ({"url": "https://host/x.git", "vcs_info": {"vcs": "git", "commit_id": "1" * 40}}, "", "1" * 40, "x.git"),
+        (ARCHIVE, SHA, "", "My_Tool-1.2-py3-none-any.whl", ""),
+        ({"url": "file:///a%20b/x-1.tar.gz", "archive_info": {}}, "", "", "x-1.tar.gz", ""),
+        (
+            {"url": "https://me:secret@host/x.git", "vcs_info": {"vcs": "git", "commit_id": "1" * 40}},
+            "", "1" * 40, "", "https://***@host/x.git",
+        ),
     ],
-)
-def test_what_pip_reports_of_any_age(where: dict[str, object], sha256: str, commit: str, file: str) -> None:
+)  # fmt: skip
+def test_what_pip_reports(where: dict[str, object], sha256: str, commit: str, file: str, url: str) -> None:
     found = requirements._read({"download_info": where, "metadata": {"name": "My.Tool", "version": "1.2"}})
-    assert found == Requirement("my-tool", "1.2", file, sha256, commit)
+    assert found == Requirement("my-tool", "1.2", file, sha256, commit, url)
     assert Requirement.from_input(found.to_input()) == found
+
+
+def test_what_has_to_be_built_and_what_it_is_built_with() -> None:
+    wheel = Requirement("a", "1", "a-1-py3-none-any.whl", SHA)
+    source, repository = replace(wheel, file="a-1.tar.gz"), Requirement("a", "1", "", "", "1" * 40, "https://host/a")
+    backend = replace(source, needed_by="b")
+    assert [one.is_built for one in (wheel, source, repository, backend)] == [False, True, True, False]
+    assert source.line == f"a==1 --hash=sha256:{SHA}" and repository.line == f"a @ git+https://host/a@{'1' * 40}"
+    one = backend.to_input()
+    assert (one.kind, one.name) == ("backend", "b/a") and Requirement.from_input(one) == backend
 
 
 def test_the_words_for_pip_are_the_list_and_what_the_script_names(tmp_path: Path) -> None:
