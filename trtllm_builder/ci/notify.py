@@ -30,7 +30,7 @@ def notify(target: str, results: Sequence[Result], environ: Mapping[str, str], *
     document = json.dumps(payload(results))
     if "://" in target:
         try:
-            fetch(target, body=document.encode(), pause=pause)
+            fetch(target, body=document.encode(), within=_PATIENCE, pause=pause)
         except Unreachable as error:
             return f"the notification was not taken: {error}"
         return None
@@ -63,7 +63,3 @@ def headline(results: Sequence[Result]) -> str:
         if names:
             text += f"; {told}: {', '.join(names)}"
     return redact(text)
-
-
-def _name(one: Result) -> str:
-    return f"{one.profile} ({one.diagnosis})" if one.diagnosis else one.profile

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import http.client
+import time
 import urllib.error
 import urllib.request
+from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
@@ -14,6 +16,7 @@ from trtllm_builder.text import redact
 
 _TIMEOUT = 10.0
 _TRIES = 3
+_BLOCK = 2**16
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -28,9 +31,11 @@ class _Stay(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def fetch(url: str, *, body: bytes | None = None, most: int = 2**20, pause: float = 1.0) -> bytes:
-    """GET, or POST of ``body`` as JSON; the answer's first ``most`` bytes must be all. ``pause`` in seconds before the
-    second try. Proxies and CA files are those of the environment. Raises Unreachable."""
+def fetch(
+    url: str, *, body: bytes | None = None, most: int = 2**20, within: float = 300.0, pause: float = 1.0
+) -> bytes:
+    """GET, or POST of ``body`` as JSON; the answer's first ``most`` bytes must be all, and all there ``within`` so many
+    seconds, however steadily it comes. ``pause`` in seconds before the second try. Proxies and CA files are those of the environment. Raises Unreachable."""
     retrying = Retrying(
         stop=stop_after_attempt(_TRIES),
         wait=wait_exponential(multiplier=pause, max=10.0),
@@ -38,7 +43,7 @@ def fetch(url: str, *, body: bytes | None = None, most: int = 2**20, pause: floa
         reraise=True,
     )
     try:
-        return retrying(_once, _request(url, body), most)
+        return retrying(_once, _request(url, body), most, within)
     except urllib.error.HTTPError as error:
         raise Unreachable(f"{redact(url)} answered {error.code} {error.reason}") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -52,17 +57,27 @@ def _worth_it(error: BaseException) -> bool:
     return isinstance(error, (OSError, http.client.HTTPException))
 
 
-def _once(request: urllib.request.Request, most: int) -> bytes:
+def _once(request: urllib.request.Request, most: int, within: float) -> bytes:
     opener = urllib.request.build_opener(_Stay())
     try:
         with opener.open(request, timeout=_TIMEOUT) as answer:
-            data: bytes = answer.read(most + 1)
+            data = _read(answer, most, within)
     except urllib.error.HTTPError as error:
         error.close()
         raise
     if len(data) > most:
         raise ValueError(f"the answer is larger than {most} bytes")
     return data
+
+
+def _read(answer: Any, most: int, within: float) -> bytes:
+    """At most one byte more than ``most``."""
+    data, end = bytearray(), time.monotonic() + within
+    while len(data) <= most and (more := answer.read1(min(_BLOCK, most + 1 - len(data)))):
+        data += more
+        if time.monotonic() > end:
+            raise TimeoutError("timed out")
+    return bytes(data)
 
 
 def _request(url: str, body: bytes | None) -> urllib.request.Request:

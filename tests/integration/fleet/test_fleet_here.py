@@ -123,16 +123,20 @@ def test_a_fleet_survives_its_node_and_its_follower(
     assert "fleet resume" in done.stdout
 
 
-def test_a_night_whose_time_is_over_can_be_gone_on_with(environ: dict[str, str], tmp_path: Path) -> None:
+def test_a_night_whose_time_is_over_can_be_gone_on_with(
+    environ: dict[str, str], tmp_path: Path, validate: Callable[..., None]
+) -> None:
     outputs = tmp_path / "outputs"
     words = ("nightly", "-p", "canary", "--dir", str(tmp_path / "night"))
     began = time.monotonic()
     done = subprocess.run(
-        [*COMMAND, *words, "--deadline", "2 s", "--outputs", str(outputs)],
+        [*COMMAND, *words, "--deadline", "2 s", "--outputs", str(outputs), "--json"],
         env=environ, capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
     assert done.returncode in (130, 143), done.stdout + done.stderr
     assert time.monotonic() - began < 60
+    for line in done.stdout.splitlines():
+        validate("nightly", json.loads(line))
     assert outputs.read_text() == f"state=unfinished\nexit_code={done.returncode}\n"
     result = json.loads((tmp_path / "night" / "report" / "result.json").read_text())
     assert result["result"] == "interrupted"

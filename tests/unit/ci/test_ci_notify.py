@@ -2,12 +2,18 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
+import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from trtllm_builder.ci import notify as notifying
+from trtllm_builder.ci import web
 from trtllm_builder.ci.notify import headline, notify
 from trtllm_builder.ci.result import Result
 
@@ -77,3 +83,46 @@ def test_the_headline(make_result: Make) -> None:
         make_result(profile="c", result="interrupted"),
     ]
     assert headline(results) == "1 of 3 profiles have a wheel; failed: b (out-of-memory); not finished: c"
+
+
+def test_who_takes_too_long_is_left(make_result: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notifying, "_PATIENCE", 0.2)
+    program = tmp_path / "sleeps"
+    program.write_text(f"#!/bin/sh\nsleep 60 & echo $! > {tmp_path}/pid\nwait\n")
+    program.chmod(0o755)
+    assert "took more than 0.2 s and was ended" in str(notify(str(program), [make_result()], WITH_SECRET))
+    # What it had started is ended with it; a zombie that nobody waits for is none any more.
+    stat = Path("/proc", (tmp_path / "pid").read_text().strip(), "stat")
+    assert not stat.exists() or ") Z " in stat.read_text()
+
+
+def test_one_that_does_not_listen_has_taken_it(make_result: Make, tmp_path: Path) -> None:
+    program = tmp_path / "deaf"
+    program.write_text("#!/bin/sh\nexec <&-\nexit 0\n")
+    program.chmod(0o755)
+    assert notify(str(program), [make_result(fault="x" * 4000)] * 100, WITH_SECRET) is None
+
+
+@pytest.mark.parametrize("says", [b"", b"HTTP/1.1 200 OK\r\n\r\n"])
+def test_a_server_that_never_ends_is_left(make_result: Make, monkeypatch: pytest.MonkeyPatch, says: bytes) -> None:
+    """One that is silent, and one that sends a byte now and then: no single wait is long."""
+    monkeypatch.setattr(web, "_TIMEOUT", 0.3)
+    monkeypatch.setattr(notifying, "_PATIENCE", 0.5)
+    monkeypatch.setattr(web, "_TRIES", 1)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        over = threading.Event()
+
+        def answer() -> None:
+            taken, _ = listening.accept()
+            with taken, suppress(OSError):
+                taken.sendall(says)
+                while not over.wait(0.05):
+                    taken.sendall(b"x" if says else b"")
+
+        serving = threading.Thread(target=answer)
+        serving.start()
+        began = time.monotonic()
+        told = notify(f"http://127.0.0.1:{listening.getsockname()[1]}/", [make_result()], {}, pause=0.01)
+        over.set()
+        serving.join()
+    assert told is not None and "timed out" in told and time.monotonic() - began < 5
