@@ -242,7 +242,7 @@ class Fleets:
         """Begun once and gone on with: what was finished before was not done again."""
         events = self.journal()
         assert len({event["id"] for event in events if event["event"] == "run"}) == 1
-        assert sum(event["event"] == "begin" and event["stage"] == "patch" for event in events) == 1
+        assert [one["why"] for one in events if one["event"] == "begin" and one["stage"] == "patch"] == [""]
 
     def run(self, argv: list[str], expect: int) -> list[dict[str, Any]]:
         done = subprocess.run(argv, env=self.cluster.environ, capture_output=True, text=True, timeout=400, check=False)

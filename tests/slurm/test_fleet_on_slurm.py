@@ -98,6 +98,8 @@ def test_a_job_has_what_it_asked_for_and_one_whose_time_is_over_goes_on_in_anoth
         note == "small: the time that the cluster gives a job was over; submitted again, it goes on from its workspace"
     )
     assert (_last(events)["result"]["result"], _last(events)["attempts"]) == ("built", 2)
+    report = fleets.shared / "fleets" / events[-1]["fleet"] / "reports" / "small"
+    assert (report / _last(events)["result"]["wheel"]).is_file()
     fleets.assert_one_run()
 
 

@@ -7,7 +7,9 @@ in directories of their own, one a profile, which the next fleet goes on in.
 from __future__ import annotations
 
 import json
+import os
 import secrets
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,6 +20,7 @@ from trtllm_builder.build.journal import Journal
 from trtllm_builder.ci.attempt import Task
 from trtllm_builder.ci.clusters import Cluster, Handle, Local, Size, Slurm
 from trtllm_builder.ci.node import NodeJob
+from trtllm_builder.ci.result import Result
 from trtllm_builder.data import cache_dir, state_dir
 from trtllm_builder.errors import HostError, UsageError
 
@@ -57,6 +60,11 @@ class Fleet:
         return self.root / "fleets" / self.identifier
 
     @property
+    def reports(self) -> Path:
+        """A directory a profile, with what its build reported: kept when later fleets build the same profiles."""
+        return self.directory / "reports"
+
+    @property
     def journal(self) -> Journal:
         return Journal(self.directory / "jobs.jsonl")
 
@@ -91,6 +99,16 @@ class Fleet:
             excluded=list(excluded),
         )
         return handle
+
+    def collect(self, member: Member, result: Result, *, reported: bool) -> None:
+        """Keep how a member ended, with all that its last job ``reported``, if it came to that. Raises OSError."""
+        collected = self.reports / member.profile
+        shutil.rmtree(collected, ignore_errors=True)
+        if reported:
+            unlike = shutil.ignore_patterns("result.json")
+            shutil.copytree(self.task(member).report, collected, ignore=unlike, copy_function=_link)
+        collected.mkdir(parents=True, exist_ok=True)
+        (collected / "result.json").write_text(json.dumps(result.to_json(), indent=2) + "\n")
 
     def write(self, environ: Mapping[str, str]) -> None:
         """Keep what was asked, and where, so that it is found by its name. Raises HostError."""
@@ -142,6 +160,14 @@ def find(identifier: str | None, environ: Mapping[str, str]) -> Fleet:
             f"the fleet {chosen[-1]} cannot be read in {directory}: {error}",
             remedy=f"is the directory mounted here? Else forget it: rm {_known(environ) / chosen[-1]}",
         ) from None
+
+
+def _link(source: str, target: str) -> None:
+    """A wheel is large, and nobody writes into one that is finished."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def _known(environ: Mapping[str, str]) -> Path:

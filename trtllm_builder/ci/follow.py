@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -56,6 +57,7 @@ class LastJob:
     offset: int = 0
     attempts: int = 0
     over: str = ""
+    refused: bool = False
     excluded: tuple[str, ...] = ()
 
 
@@ -101,7 +103,7 @@ class Follower:
                 job.offset = int(event.get("offset") or 0) if job.attempts == 1 else job.offset
                 job.excluded = tuple(map(str, event.get("excluded") or ()))
             elif event["event"] in ("refused", "over"):
-                job.over = str(event.get("why"))
+                job.over, job.refused = str(event.get("why")), event["event"] == "refused"
             elif event["event"] == "again":
                 job.attempts, job.over = 0, ""
         return jobs
@@ -117,7 +119,10 @@ class Follower:
             member.profile, "over", job.handle.job, self._node.get(member.profile, ""), job.attempts, "", seconds
         )
         if job.over:
-            result = self._result(member, job) or _none(member, job, "died", job.over)
+            result = _none(member, job, "died", job.over)
+            if not job.refused:
+                with suppress(OSError, ValueError):
+                    result = read_result(self._fleet.reports / member.profile / "result.json")
             return replace(seen, doing=job.over, seconds=result.seconds, result=result)
         state = states.get(job.handle, JobState("unknown"))
         if state.node:
@@ -137,20 +142,17 @@ class Follower:
     def _ended(self, member: Member, job: LastJob, state: JobState, seen: Seen) -> Seen:
         """The cluster is done with it: with a result of this job, or without one because something took it away."""
         result = self._result(member, job)
-        if state.state == "cancelled":
+        if state.state == "cancelled" or (self._stopped_by_us(member) and (result is None or result.resumable)):
             why = f"cancelled; `trtllm-build fleet resume {self._fleet.identifier}` goes on with it"
-            return self._over(seen, why, result or _none(member, job, "interrupted", "its job was cancelled"))
+            return self._over(member, seen, why, result, _none(member, job, "interrupted", "its job was cancelled"))
         if result is not None and not result.resumable:
-            return self._over(seen, result.result, result)
+            return self._over(member, seen, result.result, result, result)
         what = f"lost: {state.told or 'it ended without a word'}" if result is None else str(result.fault)
-        if self._stopped_by_us(member):
-            why = f"cancelled; `trtllm-build fleet resume {self._fleet.identifier}` goes on with it"
-            return self._over(seen, why, result or _none(member, job, "interrupted", "its job was cancelled"))
         if not self._keep:
             return replace(seen, doing=f"{what}; `trtllm-build fleet attach` submits it again", phase="waiting")
         if job.attempts > self._fleet.retries:
             why = f"{what}; given up after {job.attempts} jobs"
-            return self._over(seen, why, result or _none(member, job, "died", what))
+            return self._over(member, seen, why, result, _none(member, job, "died", what))
         return self._again(member, job, seen, what, lost=result is None)
 
     def _again(self, member: Member, job: LastJob, seen: Seen, what: str, *, lost: bool) -> Seen:
@@ -173,8 +175,13 @@ class Follower:
             )
         return replace(seen, phase="waiting", job=handle.job, attempts=job.attempts + 1, doing=f"again, after {what}")
 
-    def _over(self, seen: Seen, why: str, result: Result) -> Seen:
+    def _over(self, member: Member, seen: Seen, why: str, result: Result | None, otherwise: Result) -> Seen:
+        reported, result = result is not None, result or otherwise
         if self._keep:
+            try:
+                self._fleet.collect(member, result, reported=reported)
+            except OSError as error:
+                self._note(f"{member.profile}: its report cannot be kept: {error.strerror or error}")
             self._fleet.journal.append("over", profile=seen.profile, why=why)
         return replace(seen, phase="over", doing=why, seconds=result.seconds, result=result)
 

@@ -108,7 +108,7 @@ def test_a_fleet_survives_its_node_and_its_follower(
     assert (broken["result"]["result"], broken["result"]["exit_code"]) == ("failed", 4)
     assert "file:///no/such.git" in broken["result"]["fault"]
     assert (good["result"]["result"], good["attempts"]) == ("built", 2)
-    report = shared / "builds" / "b-good" / "report"
+    report = shared / "fleets" / last["fleet"] / "reports" / "b-good"
     validate("result", json.loads((report / "result.json").read_text()))
     assert (report / good["result"]["wheel"]).is_file()
     assert json.loads((report / "verify.json").read_text())["passed"] is True
@@ -117,7 +117,7 @@ def test_a_fleet_survives_its_node_and_its_follower(
     events = [json.loads(line) for line in log.splitlines()]
     assert len({event["id"] for event in events if event["event"] == "run"}) == 1
     assert sum(event["event"] == "begin" and event["stage"] == "patch" for event in events) == 1
-    assert not list((shared / "builds" / "a-broken" / "report").glob("*.whl"))
+    assert not list((report.parent / "a-broken").glob("*.whl"))
     done = subprocess.run([*COMMAND, "fleet", "status"], env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 6
     assert "fleet resume" in done.stdout

@@ -92,9 +92,15 @@ def test_a_result_of_this_job_ends_it_and_an_older_one_does_not(fleet: Fleet, fa
     assert _look(fleet).phase == "running"
     fake.state = JobState("ended", "completed")
     _leave(fleet, make_result(started=time.time() + 1))
+    wheel = fleet.task(fleet.members[0]).report / "a.whl"
+    wheel.write_bytes(b"wheel")
     seen = _look(fleet)
+    assert (fleet.reports / "canary" / "a.whl").samefile(wheel)
     assert (seen.phase, seen.doing, exit_code([seen])) == ("over", "built", 0)
     assert fake.submitted == ["trtllm-canary"]
+    # A later fleet builds the same profile: this one's report is kept.
+    _leave(fleet, make_result(result="failed", started=time.time() + 9))
+    assert _look(fleet).result == seen.result
 
 
 def test_what_an_older_job_left_is_no_result_of_this_one(fleet: Fleet, fake: Fake, make_result: Make) -> None:
@@ -104,7 +110,11 @@ def test_what_an_older_job_left_is_no_result_of_this_one(fleet: Fleet, fake: Fak
     assert _look(fleet).doing == "again, after lost: its process is gone"
 
 
-def test_a_job_that_was_lost_is_submitted_again_elsewhere_and_then_given_up(fleet: Fleet, fake: Fake) -> None:
+def test_a_job_that_was_lost_is_submitted_again_elsewhere_and_then_given_up(
+    fleet: Fleet, fake: Fake, make_result: Make
+) -> None:
+    _leave(fleet, make_result(started=time.time() - 1000))
+    (fleet.task(fleet.members[0]).report / "old.whl").write_bytes(b"wheel")
     fleet.submit(fleet.members[0])
     fake.state = JobState("lost", "node_fail", "n7")
     notes: list[str] = []
@@ -117,6 +127,11 @@ def test_a_job_that_was_lost_is_submitted_again_elsewhere_and_then_given_up(flee
     assert seen.result is not None
     assert (seen.result.result, exit_code([seen])) == ("died", 6)
     assert any("fleet resume" in line for line in table(fleet, [seen]))
+    # It left no report, and what lies there is an older build's.
+    assert [path.name for path in (fleet.reports / "canary").iterdir()] == ["result.json"]
+    again = _look(fleet).result
+    assert again is not None
+    assert again.fault == seen.result.fault == "lost: node_fail"
 
 
 def test_one_whose_time_was_over_goes_on(fleet: Fleet, fake: Fake, make_result: Make) -> None:
