@@ -75,16 +75,19 @@ class Gathered:
 
     def result(self, now: float) -> Result:
         record, report = self._record, self._report
-        measured, wheel = _mapping(record.get("measured")), _mapping(record.get("wheel"))
+        good = self.code == 0 and self.wheel is not None
+        # Taken from an index or a store, its record tells of the run that built it, and so do the figures in it.
+        reused = self._kept or (good and record.get("run") != self._run)
+        measured = {} if reused else _mapping(record.get("measured"))
+        wheel = _mapping(record.get("wheel"))
         cache = _mapping(measured.get("cache") or self._progress.get("cache"))
         source, patches = _mapping(record.get("source")), _mapping(record.get("patches"))
         error = self._error or {}
-        good = self.code == 0 and self.wheel is not None
         diagnosis = _mapping(error.get("diagnosis"))
         failed = [one for one in report.get("checks") or [] if isinstance(one, dict) and one.get("status") == "failed"]
         return Result(
             profile=self.profile,
-            result=self._ending(good),
+            result=self._ending(good, reused),
             exit_code=self.code if self.code or good else 70,
             started=self.started,
             seconds=max(0.0, now - self.started),
@@ -118,9 +121,9 @@ class Gathered:
         rejected = [path for path in sorted(out.glob("*.rejected.*")) if path.stat().st_mtime >= self.started]
         return [path for path in (*logs, *rejected) if path.stat().st_size <= _LARGEST]
 
-    def _ending(self, good: bool) -> Ending:
+    def _ending(self, good: bool, reused: bool) -> Ending:
         if good:
-            return "reused" if self._kept else "built"
+            return "reused" if reused else "built"
         if self.code in _STOPPED:
             return "interrupted"
         return "died" if self.code == _DIED else "failed"

@@ -35,7 +35,8 @@ def fetch(
     url: str, *, body: bytes | None = None, most: int = 2**20, within: float = 300.0, pause: float = 1.0
 ) -> bytes:
     """GET, or POST of ``body`` as JSON; the answer's first ``most`` bytes must be all, and all there ``within`` so many
-    seconds, however steadily it comes. ``pause`` in seconds before the second try. Proxies and CA files are those of the environment. Raises Unreachable."""
+    seconds, however steadily it comes. ``pause`` in seconds before the second try. Proxies and CA files are those of
+    the environment. Raises Unreachable."""
     retrying = Retrying(
         stop=stop_after_attempt(_TRIES),
         wait=wait_exponential(multiplier=pause, max=10.0),
