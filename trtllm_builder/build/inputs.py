@@ -14,7 +14,14 @@ import trtllm_builder
 from trtllm_builder import __version__
 from trtllm_builder.build.journal import Json
 from trtllm_builder.build.locked import check, check_inputs, lock_of
-from trtllm_builder.build.machine_inputs import host_inputs, host_stamp, image_inputs, tool_inputs
+from trtllm_builder.build.machine_inputs import (
+    host_inputs,
+    host_stamp,
+    image_inputs,
+    package_inputs,
+    package_stamp,
+    tool_inputs,
+)
 from trtllm_builder.build.requirements import WANTED, Requirement, install, listed, packages_kept, resolve
 from trtllm_builder.build.run import Run, named_digests
 from trtllm_builder.repro.codec import CODEC
@@ -46,6 +53,7 @@ def inputs_inputs(run: Run) -> dict[str, object]:
         "the lock": request.locked.digest if request.locked else None,
         "the list of requirements": listed(run.workspace.source),
         "the compilers": host_stamp(run.environment, Path(run.plan.python.value)),
+        "the packages' headers": package_stamp(run),
         "the image": [one.to_json() for one in image_inputs(request.environ)],
     }
 
@@ -117,6 +125,7 @@ def _found(run: Run, requirements: Iterable[Input]) -> tuple[Input, ...]:
             *requirements,
             *tool_inputs(run),
             *host_inputs(run.environment, Path(run.plan.python.value), run.plan.python_version),
+            *package_inputs(run),
             *image_inputs(run.material.request.environ),
         ]
     )

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 Kind = Literal[
     "builder", "profile", "source", "submodule", "lfs", "dependency", "download", "patch", "requirement",
-    "backend", "tool", "toolkit", "tensorrt", "compiler", "python", "image", "codec",
+    "backend", "tool", "toolkit", "tensorrt", "compiler", "package", "python", "image", "codec",
 ]  # fmt: skip
 KINDS: tuple[str, ...] = Kind.__args__  # type: ignore[attr-defined]
 

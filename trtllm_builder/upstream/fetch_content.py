@@ -79,11 +79,16 @@ def not_beforehand(checkout: Path, options: Iterable[tuple[str, str]]) -> tuple[
         if "conan" in line and ("remote add" in line or "--remote" in line):
             found.append(f"scripts/build_wheel.py:{number} asks a conan server, whose packages are not among these")
             break
-    if any(name == "ENABLE_UCX" and value.upper() not in _OFF for name, value in options):
+    if any(name == "ENABLE_UCX" and not is_off(value) for name, value in options):
         found.append(
             "with ENABLE_UCX on, ucxx downloads rapids-cmake's files while it configures; they are not among these"
         )
     return tuple(found)
+
+
+def is_off(value: str) -> bool:
+    """Whether CMake takes the value for false; one that is not set is for the project to say."""
+    return value.upper() in _OFF
 
 
 def is_switched_off(one: Declared, options: Iterable[tuple[str, str]]) -> bool:
@@ -93,7 +98,7 @@ def is_switched_off(one: Declared, options: Iterable[tuple[str, str]]) -> bool:
     for option, value in options:
         prefix, _, component = option.partition("_")
         what = _plain(component)
-        if prefix not in ("BUILD", "ENABLE") or value.upper() not in _OFF or len(what) < 3:
+        if prefix not in ("BUILD", "ENABLE") or not is_off(value) or len(what) < 3:
             continue
         if what in places or name.startswith((what, _ALSO.get(what, what))):
             return True

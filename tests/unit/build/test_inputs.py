@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -105,6 +106,64 @@ def test_headers_are_known_by_what_they_hold_and_not_by_their_place(tmp_path: Pa
 def test_the_compiler_of_this_machine_says_which_headers_it_reads() -> None:
     named = {path.name for path in machine_inputs._headers(Path("/usr/bin/g++"), {"PATH": "/usr/bin:/bin"})}
     assert {"vector", "c++config.h", "stdio.h", "features.h", "types.h", "stddef.h", "mman.h"} <= named
+
+
+def test_headers_of_the_interpreter_are_its_own(tmp_path: Path) -> None:
+    include, config = tmp_path / "include", tmp_path / "multiarch" / "pyconfig.h"
+    for path in (include / "Python.h", include / "cpython" / "object.h", include / "internal" / "a" / "b.h", config):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(path.name)
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\necho '{include}'\necho '{config}'\n")
+    python.chmod(0o755)
+
+    def headers() -> Any:
+        found = {one.name: one for one in host_inputs({"PATH": "/nowhere"}, python, "3.11.7")}
+        return found["headers"], host_stamp({"PATH": "/nowhere"}, python)
+
+    first, stamp = headers()
+    assert (first.kind, first.version) == ("python", "4 files")
+    # Another package's, which some Pythons have beside their own.
+    (include / "greenlet").mkdir()
+    (include / "greenlet" / "greenlet.h").write_text("")
+    assert headers() == (first, stamp)
+    config.write_text("#define Py_DEBUG 1")
+    changed, again = headers()
+    assert changed.digest != first.digest and again != stamp
+
+
+@pytest.mark.parametrize(
+    ("values", "declared", "names"),
+    [
+        ({"ENABLE_MULTI_DEVICE": "0", "ENABLE_UCX": "OFF"}, ("ENABLE_MULTI_DEVICE", "ENABLE_UCX"), set()),
+        ({"ENABLE_MULTI_DEVICE": "1"}, ("ENABLE_MULTI_DEVICE",), {"MPI headers", "NCCL headers"}),
+        ({"ENABLE_MULTI_DEVICE": "0"}, ("ENABLE_MULTI_DEVICE", "ENABLE_UCX"), {"ZeroMQ headers"}),
+        ({}, (), set()),
+    ],
+)
+def test_headers_of_packages_count_where_options_have_them_compiled_in(
+    tmp_path: Path, values: dict[str, str], declared: tuple[str, ...], names: set[str]
+) -> None:
+    programs = tmp_path / "bin"
+    (tmp_path / "mpi").mkdir()
+    programs.mkdir()
+    for name in ("own.h", "nccl.h", "zmq.h", "mpi/mpi.h"):
+        (tmp_path / name).write_text(name)
+    # MPI's are found where its wrapper says alone.
+    asks = f'text=$(cat); echo "-: {tmp_path}/own.h \\\\"; for one in nccl zmq; do case "$text" in *$one.h*) '
+    asks += f'echo "{tmp_path}/$one.h \\\\";; esac; done; case "$*$text" in *-I{tmp_path}/mpi*mpi.h*) '
+    asks += f'echo "{tmp_path}/mpi/mpi.h \\\\";; esac; echo'
+    for program, script in (("g++", asks), ("mpicxx", f"echo g++ -I{tmp_path}/mpi -L/lib -lmpi")):
+        (programs / program).write_text(f"#!/bin/sh\n{script}\n")
+        (programs / program).chmod(0o755)
+    run: Any = SimpleNamespace(
+        environment={"PATH": f"{programs}:/usr/bin:/bin"},
+        plan=SimpleNamespace(switches=[SimpleNamespace(name=name, value=value) for name, value in values.items()]),
+        material=SimpleNamespace(probe=SimpleNamespace(options=[SimpleNamespace(name=name) for name in declared])),
+    )
+    found = list(machine_inputs.package_inputs(run))
+    assert {one.name for one in found} == names and {one.kind for one in found} <= {"package"}
+    assert {one.version for one in found} <= {"1 files"} and len(machine_inputs.package_stamp(run)) == len(names)
 
 
 def test_two_checkouts_of_one_version_are_two_builders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
