@@ -20,7 +20,7 @@ from trtllm_builder.build.journal import Journal
 from trtllm_builder.ci.attempt import Task
 from trtllm_builder.ci.clusters import Cluster, Handle, Local, Size, Slurm
 from trtllm_builder.ci.node import NodeJob
-from trtllm_builder.ci.result import Result
+from trtllm_builder.ci.result import Result, read_result
 from trtllm_builder.data import cache_dir, state_dir
 from trtllm_builder.errors import HostError, UsageError
 
@@ -109,6 +109,13 @@ class Fleet:
             shutil.copytree(self.task(member).report, collected, ignore=unlike, copy_function=_link)
         collected.mkdir(parents=True, exist_ok=True)
         (collected / "result.json").write_text(json.dumps(result.to_json(), indent=2) + "\n")
+
+    def collected(self, member: Member) -> Result | None:
+        """How a member ended, None where that is not kept."""
+        try:
+            return read_result(self.reports / member.profile / "result.json")
+        except (OSError, ValueError):
+            return None
 
     def write(self, environ: Mapping[str, str]) -> None:
         """Keep what was asked, and where, so that it is found by its name. Raises HostError."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -119,10 +118,8 @@ class Follower:
             member.profile, "over", job.handle.job, self._node.get(member.profile, ""), job.attempts, "", seconds
         )
         if job.over:
-            result = _none(member, job, "died", job.over)
-            if not job.refused:
-                with suppress(OSError, ValueError):
-                    result = read_result(self._fleet.reports / member.profile / "result.json")
+            kept = None if job.refused else self._fleet.collected(member) or self._result(member, job)
+            result = kept or _none(member, job, "died", job.over)
             return replace(seen, doing=job.over, seconds=result.seconds, result=result)
         state = states.get(job.handle, JobState("unknown"))
         if state.node:
