@@ -40,7 +40,10 @@ class Site:
         # The job that looks for upstream's drift clones what it believes to be the real one.
         home = {".gitconfig": f'[url "{self.upstream.url}"]\n\tinsteadOf = {UPSTREAM_URL}\n'}
         machine = Machine(root / "machine", self.repository, self.environ, home)
-        index, secret = {"TRTLLM_INDEX": str(self.index)}, {"trtllm-publish": {"TRTLLM_INDEX_TOKEN": TOKEN}}
+        index, secret = (
+            {"TRTLLM_INDEX": str(self.index), "TRTLLM_KEEP_LAST": "1"},
+            {"trtllm-publish": {"TRTLLM_INDEX_TOKEN": TOKEN}},
+        )
         self.github = GitHub(machine, root / "github", index, {"TRTLLM_NOTIFY": "./tell"}, secret)
         self.gitlab = GitLab(machine, root / "gitlab", index, secret)
         tools = data_dir(environ)

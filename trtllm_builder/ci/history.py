@@ -17,6 +17,7 @@ from pathlib import Path
 from trtllm_builder.ci.result import Result, from_json
 from trtllm_builder.ci.web import Unreachable, fetch
 from trtllm_builder.errors import HostError, SourceError, UsageError
+from trtllm_builder.index.opening import make_index
 from trtllm_builder.text import redact
 
 NAME = "history.jsonl"
@@ -40,8 +41,11 @@ class History:
 
 
 def append(directory: Path, results: Iterable[Result]) -> int:
-    """Add what is not there yet (a job that was run again reports the same) and return how many that were. Raises
-    UsageError for a directory that is none, HostError when it cannot be written."""
+    """Add what is not there yet (a job that was run again reports the same) and return how many that were. An index
+    that is not there yet is made: of a first night nothing may be good. Raises UsageError for what is no directory,
+    PublishError when none can be made, HostError when it cannot be written."""
+    if not directory.exists() and ":/" not in str(directory):
+        make_index(directory)
     if not directory.is_dir():
         raise UsageError(
             f"the index {directory} is no directory",
