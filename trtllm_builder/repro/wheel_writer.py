@@ -3,29 +3,18 @@
 Members sorted with ``.dist-info`` last and RECORD at the very end (as the binary distribution format recommends,
 https://packaging.python.org/en/latest/specifications/binary-distribution-format/), one fixed time, fixed modes,
 one codec and level (codec.py), and a RECORD made anew from what is really inside.
-
-One thread unpacks and hashes, the others pack blocks; what waits to be written is bounded, so a member of any size
-takes a few megabytes.
 """
 
 from __future__ import annotations
 
-import base64
-import csv
 import hashlib
-import io
 import os
 import re
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from types import MappingProxyType
-from typing import BinaryIO
 
 from trtllm_builder.binary.findings import Findings
 from trtllm_builder.binary.members import unpacking
@@ -34,13 +23,12 @@ from trtllm_builder.binary.record import in_dist_info
 from trtllm_builder.binary.unpack import UnpackError
 from trtllm_builder.binary.zip_directory import Entry, WheelError, read_directory
 from trtllm_builder.errors import VerifyError
-from trtllm_builder.repro.codec import BLOCK, CODEC, Codec, Packed, pack
+from trtllm_builder.repro.codec import BLOCK, CODEC, Codec
+from trtllm_builder.repro.packing import Source, of_bytes, write_members
 from trtllm_builder.repro.zip_writer import ZipWriter
 
 # The zip format cannot say anything earlier or later (APPNOTE.TXT 4.4.6: MS-DOS time is from 1980 to 2107).
 _EARLIEST, _LATEST = 315532800, 4354819198
-_AHEAD = 4  # blocks for each thread
-_HASHED_AT_ONCE = 16 << 20  # bytes
 # Cured by writing it again, or for verification to judge.
 _HARMLESS = {"mode", "hidden", "alike"}
 _BUILD_TAG = re.compile(r"[0-9][A-Za-z0-9_.]*")
@@ -56,18 +44,6 @@ class Normalised:
     size: int
     epoch: int
     codec: Codec
-
-
-@dataclass(frozen=True)
-class _Source:
-    """A member to be. ``pieces`` gives its bytes in pieces of any length, ``size`` of them, with the CRC-32 ``crc``
-    where that is known."""
-
-    name: str
-    mode: int
-    size: int
-    pieces: Callable[[], Iterator[bytes]]
-    crc: int | None = None
 
 
 def normalise(
@@ -97,7 +73,7 @@ def normalise(
         record, sources = _members(descriptor, wheel, changed, added, build_tag)
         with unfinished.open("w+b") as stream:
             writer = ZipWriter(stream, _date(stamp))
-            sha256 = _write(sources, record, writer, threads or len(os.sched_getaffinity(0)))
+            sha256 = write_members(sources, record, writer, threads or len(os.sched_getaffinity(0)))
         unfinished.replace(result)
     except (UnpackError, WheelError) as error:
         raise VerifyError(f"{wheel} cannot be read as a zip archive: {error}") from error
@@ -114,7 +90,7 @@ def _date(epoch: int) -> tuple[int, int, int, int, int, int]:
 
 def _members(
     descriptor: int, wheel: Path, changed: Mapping[str, Path], added: Mapping[str, bytes], build_tag: str
-) -> tuple[str, list[_Source]]:
+) -> tuple[str, list[Source]]:
     """RECORD's name, and all other members in the order they are written."""
     findings = Findings()
     entries = read_directory(descriptor, findings)
@@ -135,25 +111,21 @@ def _members(
         if info + "WHEEL" not in sources:
             raise VerifyError(f"{wheel} is not a wheel: it has no WHEEL file")
         texts[info + "WHEEL"] = _tagged(b"".join(sources[info + "WHEEL"].pieces()), build_tag)
-    sources |= {name: _of_bytes(name, data) for name, data in texts.items()}
+    sources |= {name: of_bytes(name, data) for name, data in texts.items()}
     return records[0], sorted(sources.values(), key=lambda one: (".dist-info/" in one.name, one.name))
 
 
-def _of_entry(descriptor: int, entry: Entry, instead: Path | None) -> _Source:
+def _of_entry(descriptor: int, entry: Entry, instead: Path | None) -> Source:
     mode = 0o755 if entry.mode & 0o111 else 0o644
     if instead is not None:
-        return _Source(entry.name, mode, instead.stat().st_size, lambda: _of_file(instead))
-    return _Source(entry.name, mode, entry.size, lambda: unpacking(descriptor, entry).pieces(), entry.crc)
+        return Source(entry.name, mode, instead.stat().st_size, lambda: _of_file(instead))
+    return Source(entry.name, mode, entry.size, lambda: unpacking(descriptor, entry).pieces(), entry.crc)
 
 
 def _of_file(path: Path) -> Iterator[bytes]:
     with path.open("rb") as stream:
         while piece := stream.read(BLOCK):
             yield piece
-
-
-def _of_bytes(name: str, data: bytes) -> _Source:
-    return _Source(name, 0o644, len(data), lambda: iter((data,)))
 
 
 def _tagged(wheel_file: bytes, build_tag: str) -> bytes:
@@ -170,111 +142,6 @@ def _renamed(name: str, build_tag: str) -> str:
     if len(parts) not in (5, 6):
         raise VerifyError(f"{name} is no wheel's name")
     return "-".join([*parts[:2], build_tag, *parts[-3:]])
-
-
-def _write(sources: Iterable[_Source], record: str, archive: ZipWriter, threads: int) -> str:
-    """Packs in ``threads`` threads and writes in order, RECORD last; the SHA-256 of what was written."""
-    written = _Hashed(archive.stream)
-    with ThreadPoolExecutor(threads) as pool:
-        line = _Line(archive, pool, threads * _AHEAD, written)
-        try:
-            rows = [line.put(source) for source in sources]
-            table = io.StringIO()
-            csv.writer(table, lineterminator="\n").writerows([*rows, (record, "", "")])
-            line.put(_of_bytes(record, table.getvalue().encode()))
-            line.finish(0)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    archive.close()
-    archive.stream.flush()
-    written.go_on(archive.at)
-    return written.digest.hexdigest()
-
-
-class _Hashed:
-    """The hash of a file that is still being written, as far as it is final: hashed at the end it would keep one
-    processor busy and the others waiting."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self.stream = stream
-        self.digest = hashlib.sha256()
-        self.at = 0
-        self.turn = Lock()
-
-    def go_on(self, end: int) -> None:
-        """Up to ``end``, which has been flushed."""
-        with self.turn:
-            while self.at < end:
-                data = os.pread(self.stream.fileno(), min(BLOCK, end - self.at), self.at)
-                if not data:
-                    raise OSError("the wheel that is being written was cut short")
-                self.digest.update(data)
-                self.at += len(data)
-
-
-@dataclass
-class _Line:
-    """Blocks that are being packed, and what is to be done when they are: at most ``most`` steps wait."""
-
-    archive: ZipWriter
-    pool: ThreadPoolExecutor
-    most: int
-    written: _Hashed
-    hashing: int = 0
-    steps: deque[Callable[[], None]] = field(default_factory=deque)
-
-    def put(self, source: _Source) -> tuple[str, str, str]:
-        """The member's row in RECORD."""
-        digest, size, before = hashlib.sha256(), 0, b""
-        self.later(partial(self.archive.begin, source.name, source.mode, source.size))
-        for block, last in _blocks(source.pieces()):
-            self.later(partial(self.add, self.pool.submit(pack, block, before, last=last)))
-            digest.update(block)
-            size += len(block)
-            before = block
-            if size > source.size:
-                break
-        if size != source.size:
-            raise UnpackError(f"{source.name} is said to hold {source.size} bytes, and does not")
-        self.later(partial(self.end, source))
-        # RECORD's form: urlsafe base64 without padding.
-        encoded = base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode()
-        return source.name, f"sha256={encoded}", str(size)
-
-    def later(self, step: Callable[[], None]) -> None:
-        self.steps.append(step)
-        self.finish(self.most)
-
-    def finish(self, most: int) -> None:
-        """Do what waits until at most ``most`` steps are left."""
-        while len(self.steps) > most:
-            self.steps.popleft()()
-
-    def add(self, packed: Future[Packed]) -> None:
-        self.archive.add(packed.result())
-
-    def end(self, source: _Source) -> None:
-        crc = self.archive.end()
-        if source.crc not in (None, crc):
-            raise UnpackError(f"{source.name} does not have the checksum that the archive states")
-        if self.archive.at - self.hashing >= _HASHED_AT_ONCE:
-            self.hashing = self.archive.at
-            self.archive.stream.flush()
-            self.pool.submit(self.written.go_on, self.hashing)
-
-
-def _blocks(pieces: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
-    """The same bytes in blocks of ``BLOCK``, the last one shorter; each with whether it is the last."""
-    parts: list[bytes] = []
-    room = BLOCK
-    for piece in pieces:
-        while len(piece) > room:
-            yield b"".join([*parts, piece[:room]]), False
-            parts, piece, room = [], piece[room:], BLOCK
-        parts.append(piece)
-        room -= len(piece)
-    yield b"".join(parts), True
 
 
 def sha256_of(path: Path) -> str:

@@ -6,6 +6,9 @@ import csv
 import hashlib
 import io
 import random
+import signal
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -15,7 +18,7 @@ from hypothesis import strategies as st
 
 from trtllm_builder.binary.wheel import read_wheel
 from trtllm_builder.errors import VerifyError
-from trtllm_builder.repro import wheel_writer
+from trtllm_builder.repro import packing
 from trtllm_builder.repro.codec import BLOCK, CODEC
 from trtllm_builder.repro.wheel_writer import normalise
 
@@ -65,7 +68,7 @@ def test_record_is_made_from_what_is_inside_and_stands_last(tmp_path: Path) -> N
 @pytest.mark.parametrize("threads", [2, 5])
 def test_the_number_of_threads_does_not_matter(tmp_path: Path, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor where a member ends between blocks, nor when what was written is hashed."""
-    monkeypatch.setattr(wheel_writer, "_HASHED_AT_ONCE", threads)
+    monkeypatch.setattr(packing, "_HASHED_AT_ONCE", threads)
     source = random.Random(3)
     files = {
         f"pkg/{size}.bin": source.randbytes(size) for size in (0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 5 << 19)
@@ -168,6 +171,25 @@ def test_damage_is_a_sentence(tmp_path: Path, flips: list[tuple[int, int]], cut:
     wheel.write_bytes(data[: flips[0][0] % len(data)] if cut else data)
     with contextlib.suppress(VerifyError):
         normalise(wheel, tmp_path / "x", epoch=0)
+
+
+def test_killed_in_the_middle_it_leaves_the_old_wheel(tmp_path: Path) -> None:
+    wheel = toy(tmp_path / "pkg-1-py3-none-any.whl", list(FILES), 2000)
+    old = normalise(wheel, tmp_path / "x", epoch=0)
+    before = old.path.read_bytes()
+    program = """
+import os, signal, sys
+from pathlib import Path
+from trtllm_builder.repro.wheel_writer import normalise
+from trtllm_builder.repro.zip_writer import ZipWriter
+ZipWriter.close = lambda self: os.kill(os.getpid(), signal.SIGKILL)
+normalise(Path(sys.argv[1]), Path(sys.argv[2]), epoch=1_700_000_000)
+"""
+    ended = subprocess.run([sys.executable, "-c", program, wheel, tmp_path / "x"], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert old.path.read_bytes() == before and len(list((tmp_path / "x").iterdir())) == 2
+    again = normalise(wheel, tmp_path / "x", epoch=1_700_000_000)
+    assert again.sha256 != old.sha256 and list((tmp_path / "x").iterdir()) == [again.path]
 
 
 @pytest.mark.parametrize("damage", ["not a zip", "truncated", "no record", "twice"])
