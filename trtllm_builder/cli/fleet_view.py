@@ -48,7 +48,7 @@ def table(fleet: Fleet, seen: Sequence[Seen]) -> list[str]:
         lines.append(f"trtllm-build fleet attach {fleet.identifier} follows it, cancel {fleet.identifier} ends it")
     elif exit_code(seen):
         lines.append(f"trtllm-build fleet resume {fleet.identifier} goes on with those that have no wheel")
-    if over:
+    if any(one.job for one in over):
         lines.append(f"reports  {fleet.reports}/PROFILE; trtllm-build summary {fleet.reports} shows them together")
     return lines
 
