@@ -54,7 +54,7 @@ def first(site: Site) -> None:
     assert [name.split("-")[1] for name in sorted(published)] == [f"{VERSION}+sd.cu130.sm{n}" for n in (80, 90)]
     last = jobs[PUBLISH]
     assert last.result == "failure", "a night that lacks a wheel is not green"
-    assert "2 of 3 profiles have a wheel" in last.summary and "failed&#58; toy-broken" in last.summary, last.summary
+    assert "2 of 3 profiles have a wheel" in last.summary and "failed: toy-broken" in last.summary, last.summary
     told, environ = site.notified()
     assert told["text"] == "2 of 3 profiles have a wheel; failed: toy-broken (compile-error)", told
     assert TOKEN not in environ and "exit status 3" in last.log, "who is told gets no secret, and may fail"

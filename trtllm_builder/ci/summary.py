@@ -12,7 +12,9 @@ from trtllm_builder.units import format_duration, format_size
 
 # GitHub refuses a summary of more than 1 MiB.
 _MOST = 2**20 - 2**10
-_SPECIAL = re.compile(r"([\\`*\[\]<>()#!|~$&@:])")
+# Sentences stay readable where the text is seen as it is, as in GitLab's log: a colon leads to something, or a number
+# sign, only with the right letter behind it.
+_SPECIAL = re.compile(r"[\\`*\[\]<>|~$&@]|:(?=[:/\w])|#(?=\d)|^#")
 _TOLD = {
     "built": "✅ built",
     "reused": "✅ was there",
@@ -47,7 +49,7 @@ def markdown(results: Sequence[Result]) -> str:
 def escape(text: str) -> str:
     """``text`` so that Markdown and HTML show it letter by letter, in one line."""
     flat = " ".join(redact(clean(text)).split())
-    return _SPECIAL.sub(lambda found: f"&#{ord(found[1])};", flat)
+    return _SPECIAL.sub(lambda found: f"&#{ord(found[0])};", flat)
 
 
 def _row(one: Result) -> str:

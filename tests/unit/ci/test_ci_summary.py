@@ -37,15 +37,20 @@ def test_what_was_built_and_what_not(make_result: Make) -> None:
 
 @pytest.mark.parametrize("evil", [
     "<img src=x onerror=alert(1)>", "| a | b |\n|---|", "[x](javascript:alert(1))", "`code` **bold** ~~x~~",
-    "@everyone #12", "```\n# heading", "$\\evil$", "::error::x", "![x](http://tracker)",
+    "@everyone #12", ":boom: http://tracker", "```\n# heading", "$\\evil$", "::error::x", "![x](http://tracker)",
 ])  # fmt: skip
 def test_text_from_a_log_stays_text(make_result: Make, evil: str) -> None:
     shown = escape(evil)
-    assert not set(shown) & set("<>[]()`*|\n@$!~\\")
+    assert not set(shown) & set("<>[]`*|\n@$~\\") and not re.search(r":[:/\w]|(?<!&)#\d|^#", shown)
     text = markdown([make_result(result="failed", fault=evil, remedy=evil, profile=evil, link=evil)])
     assert evil not in text
     # The table keeps its eight columns.
     assert all(line.count("|") == 9 for line in text.splitlines() if line.startswith("|"))
+
+
+def test_a_sentence_stays_one(make_result: Make) -> None:
+    text = "The compiler refuses line 6 of /a/numeric.cuh: #error broken (on purpose)!"
+    assert escape(text) == text and escape("# no heading") == "&#35; no heading"
 
 
 def test_a_long_night_fits_the_page(make_result: Make) -> None:
