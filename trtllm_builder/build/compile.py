@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from trtllm_builder.build import gate_told, inputs
+from trtllm_builder.build.archives import check_downloaded
 from trtllm_builder.build.cache_log import CacheLog, note_begin
 from trtllm_builder.build.diagnosis.show import build_failure
 from trtllm_builder.build.disk_watch import DiskWatch
@@ -111,6 +112,7 @@ def do_compile(run: Run) -> Json:
         # All that upstream generates is whole before CMake looks at it; ninja may have finished files when it says so.
         if line and line.startswith("-- Build files have been written to"):
             run.journal.append("generated", run=run.identifier, tree=tree_identity(workspace.source))
+            check_downloaded(run)
         if progress.phase == "build" and not configured:
             configured = True
             problems = what_did_not_take(workspace.build, plan.options)
@@ -164,6 +166,7 @@ def do_compile(run: Run) -> Json:
         problems = what_did_not_take(workspace.build, plan.options)
         if problems:
             raise BuildError("; ".join(problems), log=log)
+    check_downloaded(run)
     earlier = [one for one in run.journal.events() if one["event"] == "measured" and one.get("run") == run.identifier]
     wheels = sorted(workspace.dist.glob("*.whl"))
     if len(wheels) != 1:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from trtllm_builder import canary
+from trtllm_builder.build.archives import Archive, Archives, obtain_archives
 from trtllm_builder.build.workspace import Workspace
 from trtllm_builder.plan.model import Setting
 from trtllm_builder.plan.request import Request
@@ -22,7 +23,8 @@ from trtllm_builder.source.obtain import obtain
 from trtllm_builder.source.redirect import write_config
 from trtllm_builder.source.servers import Servers
 from trtllm_builder.source.urls import parse_url
-from trtllm_builder.upstream.fetch_content import Declared, is_switched_off, read_declarations
+from trtllm_builder.source.web import Client
+from trtllm_builder.upstream.fetch_content import GITHUB, Declared, is_switched_off, read_declarations
 
 _SOURCE_DEADLINE = 4 * 3600.0
 _DEADLINE = 3600.0
@@ -45,15 +47,19 @@ def canary_stand_in(workspace: Workspace) -> Mirror:
 @dataclass(frozen=True)
 class Downloads:
     """``held`` came beforehand; ``missing`` are the names of what did not, for the reasons in ``notes``. ``archives``
-    are the URLs of what CMake downloads without git."""
+    are what CMake downloads without git."""
 
     held: tuple[Held, ...]
     missing: tuple[str, ...]
     notes: tuple[str, ...]
-    archives: tuple[str, ...]
+    archives: tuple[Archive, ...]
 
     def to_json(self) -> dict[str, object]:
-        return {"dependencies": [asdict(one) for one in self.held], "not_obtained": list(self.missing)}
+        return {
+            "dependencies": [asdict(one) for one in self.held],
+            "archives": [one.to_json() for one in self.archives],
+            "not_obtained": list(self.missing),
+        }
 
 
 def obtain_source(
@@ -91,7 +97,6 @@ def obtain_downloads(
     values = [(option.name, option.value) for option in options]
     needed = [one for one in declared.found if not is_switched_off(one, values)]
     wanted = [one for one in needed if one.kind == "git"]
-    archives = tuple(one.url for one in needed if one.kind == "archive")
     if not offline and any(one.url.startswith(canary.BASE) for one in wanted):
         if canary_size(request.url) is None or request.directory is not None:
             canary.serve(workspace.canary)
@@ -108,9 +113,28 @@ def obtain_downloads(
         mirror=chosen or next((mirror for mirror in mirrors if mirror.rewrites), None),
         nothing_else=offline,
     )
+    archives = _archives([one for one in needed if one.kind == "archive"], request, servers)
     if request.bundle is not None:
-        lay_out_archives(archives, request.bundle, workspace.served)
-    return Downloads(found.held, found.missing, (*declared.notes, *found.notes), archives)
+        lay_out_archives((one.url for one in archives.held), request.bundle, workspace.served)
+    return Downloads(
+        found.held,
+        (*found.missing, *archives.missing),
+        (*declared.notes, *found.notes, *archives.notes),
+        archives.held,
+    )
+
+
+def _archives(wanted: Sequence[Declared], request: Request, servers: Servers) -> Archives:
+    """Through what upstream's variable would lead CMake to, where a mirror set names it."""
+    if not wanted:
+        return Archives()
+    mirrors = tuple(
+        Mirror(one.name, ((f"{GITHUB}/", f"{one.github_mirror.rstrip('/')}/"),))
+        for one in request.loaded.mirrors
+        if one.github_mirror
+    )
+    servers = replace(servers, mirrors=(*mirrors, *servers.mirrors), rounds=1)
+    return obtain_archives(wanted, servers, Client.of(request.environ))
 
 
 def lay_out_archives(archives: Iterable[str], bundle: Path, served: Path) -> None:

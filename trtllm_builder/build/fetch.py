@@ -13,7 +13,7 @@ from typing import Any
 from trtllm_builder import __version__
 from trtllm_builder.build.bundle_archive import Manifest, write_bundle
 from trtllm_builder.build.bundle_facts import Repository, machine, made_for, toolkit_is_ours
-from trtllm_builder.build.downloads import Downloads, mirrors_of, obtain_downloads, obtain_source
+from trtllm_builder.build.downloads import Downloads, obtain_downloads, obtain_source
 from trtllm_builder.build.requirements import wanted
 from trtllm_builder.build.run import told_as_sentences
 from trtllm_builder.build.scratch import scratch_in
@@ -25,17 +25,14 @@ from trtllm_builder.plan.make import Material, make_plan, plan_checkout
 from trtllm_builder.plan.model import Plan
 from trtllm_builder.plan.request import Request
 from trtllm_builder.process import run
-from trtllm_builder.source.archives import obtain_archive
 from trtllm_builder.source.cache import open_cache
 from trtllm_builder.source.git import find_git
 from trtllm_builder.source.lfs import Store
-from trtllm_builder.source.model import Checkout, Log, Mirror
-from trtllm_builder.source.servers import Servers
+from trtllm_builder.source.model import Checkout, Log
 from trtllm_builder.source.urls import parse_url
-from trtllm_builder.source.web import Client
 from trtllm_builder.tools.catalogue import TOOLS
 from trtllm_builder.tools.install import download, install
-from trtllm_builder.upstream.fetch_content import GITHUB, not_beforehand
+from trtllm_builder.upstream.fetch_content import not_beforehand
 
 _PIP_DEADLINE = 3600.0
 
@@ -92,7 +89,6 @@ def _fetch(request: Request, bundle: Path | None, log: Log, began: float) -> Fet
         # The options are known for certain only now.
         plan, material = plan_checkout(request, workspace.source, commit=checkout.commit or None)
         downloads = obtain_downloads(request, workspace, caches, plan.switches, checkout.served_by, log)
-        downloads, packed = _archives(downloads, request, caches, log)
         asked = not_beforehand(workspace.source, [(one.name, one.value) for one in plan.switches])
         downloads = replace(downloads, notes=(*downloads.notes, *asked))
         wheels = workspace.root / "wheels"
@@ -109,7 +105,7 @@ def _fetch(request: Request, bundle: Path | None, log: Log, began: float) -> Fet
         manifest, size = None, 0
         if bundle is not None:
             files = _files(request, caches, workspace, checkout, downloads, wheels)
-            files.parts.update({f"archives/{path.name}": path for path in packed})
+            files.parts.update({f"archives/{one.path.name}": one.path for one in downloads.archives})
             facts = {**_facts(request, plan, checkout, downloads, tools, files.archives), "builder": __version__}
             log(f"writing {bundle}")
             facts["repositories"] = [one.to_json() for one in files.repositories]
@@ -126,25 +122,6 @@ def _tools(material: Material, environ: Mapping[str, str]) -> list[str]:
         tool.name for tool in material.survey.tools if tool.path is None or tool.path.resolve().is_relative_to(ours)
     ]
     return [*names, "cuda13"] if toolkit_is_ours(material) else names
-
-
-def _archives(downloads: Downloads, request: Request, caches: Path, log: Log) -> tuple[Downloads, list[Path]]:
-    """What CMake downloads without git; like the rest, what cannot be had may never be asked for."""
-    mirrors = tuple(
-        Mirror(one.name, ((f"{GITHUB}/", f"{one.github_mirror.rstrip('/')}/"),))
-        for one in request.loaded.mirrors
-        if one.github_mirror
-    )
-    end = time.monotonic() + _PIP_DEADLINE
-    servers = Servers(find_git(request.environ), caches, (*mirrors, *mirrors_of(request)), end, log, rounds=1)
-    client, found = Client.of(request.environ), []
-    for url in downloads.archives:
-        try:
-            found.append(obtain_archive(url, servers, client))
-        except SourceError as error:
-            missing, notes = (*downloads.missing, url), (*downloads.notes, f"{url} was not obtained: {error.what}")
-            downloads = replace(downloads, missing=missing, notes=notes)
-    return downloads, found
 
 
 def _requirements(plan: Plan, workspace: Workspace, wheels: Path) -> None:

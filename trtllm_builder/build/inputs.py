@@ -12,6 +12,7 @@ from typing import Any
 
 import trtllm_builder
 from trtllm_builder import __version__
+from trtllm_builder.build.archives import archive_inputs
 from trtllm_builder.build.journal import Json
 from trtllm_builder.build.locked import check, check_inputs, lock_of
 from trtllm_builder.build.machine_inputs import (
@@ -45,7 +46,7 @@ def inputs_inputs(run: Run) -> dict[str, object]:
     request = run.material.request
     return {
         "trtllm-builder": [one.to_json() for one in our_inputs()],
-        "the source": [run.results["fetch"][name] for name in ("commit", "digest", "dependencies")],
+        "the source": [run.results["fetch"][name] for name in ("commit", "digest", "dependencies", "archives")],
         "the patches": run.results["patch"],
         "files edited by hand": run.edits,
         "the tools": run.results["tools"],
@@ -145,7 +146,7 @@ def our_inputs() -> tuple[Input, ...]:
 
 
 def source_inputs(fetched: Mapping[str, Any]) -> Iterator[Input]:
-    """The result of the fetch stage: commits, LFS objects, and what CMake would clone."""
+    """The result of the fetch stage: commits, LFS objects, and what CMake would clone or download."""
     url, commit = redact(fetched["url"]), fetched["commit"]
     digest = {"gitCommit": commit} if commit else {}
     if fetched["uncommitted"] or not commit:
@@ -162,6 +163,7 @@ def source_inputs(fetched: Mapping[str, Any]) -> Iterator[Input]:
     for one in fetched["dependencies"]:
         where = f"git+{redact(one['url'])}@{one['commit']}"
         yield Input("dependency", one["name"], where, {"gitCommit": one["commit"]}, version=one["ref"])
+    yield from archive_inputs(fetched["archives"])
 
 
 def sha256(text: str) -> dict[str, str]:

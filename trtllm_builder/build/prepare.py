@@ -68,6 +68,8 @@ def fetch_inputs(run: Run) -> dict[str, object]:
 def fetch_lost(run: Run, result: Json) -> str:
     if is_unaccounted(run.workspace, run.material.request.environ):
         return "the journal does not know the patches in it"
+    if "archives" not in result:
+        return "an earlier version did not write down which archives CMake downloads"
     wanted = (run.workspace.source / "scripts" / "build_wheel.py", run.workspace.git_config)
     return next((f"{path} is gone" for path in wanted if not path.is_file()), "")
 

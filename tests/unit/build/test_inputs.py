@@ -10,6 +10,7 @@ import trtllm_builder
 from trtllm_builder.build import machine_inputs
 from trtllm_builder.build.inputs import our_inputs, source_inputs
 from trtllm_builder.build.machine_inputs import host_inputs, host_stamp, image_inputs
+from trtllm_builder.repro.inputs import Input
 
 COMMIT, OTHER, OID = "1" * 40, "2" * 40, "3" * 64
 FETCHED: dict[str, Any] = {
@@ -18,6 +19,7 @@ FETCHED: dict[str, Any] = {
     "served": [["https://host/x.git", "a"], ["https://host/x.git (LFS)", "a"], ["https://host/sub.git", "a"]],
     "submodules": [["3rdparty/sub", OTHER]], "lfs_objects": [["a.bin", OID]],
     "dependencies": [{"name": "json", "url": "https://host/json", "commit": OTHER, "served_by": "a", "ref": "v3"}],
+    "archives": [{"name": "it", "url": "https://host/it.tar.gz", "sha256": OID, "size": 3}],
 }  # fmt: skip
 
 
@@ -28,6 +30,7 @@ def test_sources_by_commit_and_object_and_without_credentials() -> None:
     }
     assert found["submodule"].uri == f"git+https://host/sub.git@{OTHER}"
     assert found["lfs"].digest == {"sha256": OID} and found["dependency"].version == "v3"
+    assert found["download"] == Input("download", "it", "https://host/it.tar.gz", {"sha256": OID}, 3)
 
 
 def test_a_directory_is_known_by_what_it_holds_and_not_by_its_place() -> None:
