@@ -64,7 +64,7 @@ def serve(tmp_path: Path, text: str) -> str:
 
 def configure(tmp_path: Path) -> Path:
     build = tmp_path / "build"
-    words = ["cmake", "-S", tmp_path / "source", "-B", build]
+    words = ["cmake", "-S", str(tmp_path / "source"), "-B", str(build)]
     environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
     subprocess.run(words, env=environ, check=True, capture_output=True, timeout=60)
     return build
