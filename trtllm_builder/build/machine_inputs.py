@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from trtllm_builder.build.run import Run
+from trtllm_builder.host.environments import begins_with
 from trtllm_builder.process import run as run_process
 from trtllm_builder.repro.inputs import Input, Kind
 from trtllm_builder.repro.wheel_writer import sha256_of
@@ -71,13 +72,18 @@ def tool_inputs(run: Run) -> Iterator[Input]:
 
 
 def host_inputs(environ: Mapping[str, str], python: Path, version: str) -> Iterator[Input]:
-    """gcc and what it starts and links, and the interpreter that the wheel is for. Raises OSError."""
+    """gcc and what it starts and links, the interpreter that the wheel is for, and what its environment begins with.
+
+    Raises OSError.
+    """
     yield _file("python", "python", python, version)
     # Where the interpreter is a small program, this is it.
     for library in sorted(python.resolve().parent.parent.glob("lib/libpython3*.so*")):
         if library.is_file() and not library.is_symlink():
             yield _file("python", library.name, library, "")
     yield from _header_input("python", "headers", _python_headers(python, environ))
+    for name, number, wheel in begins_with(version):
+        yield _file("python", name, wheel, number)
     program = _gcc(environ)
     if program is None:
         return

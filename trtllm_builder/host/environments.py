@@ -37,3 +37,15 @@ def make_environment(
     )  # fmt: skip
     shutil.rmtree(unpacked, ignore_errors=True)
     return made
+
+
+def begins_with(version: str) -> tuple[tuple[str, str, Path], ...]:
+    """Name, version and wheel of each package that an environment of that Python (``3.11.7``) has from the beginning,
+    as virtualenv chooses them: setuptools up to Python 3.11."""
+    # It takes long to import, and most commands make no environment.
+    from virtualenv.seed.wheels.embed import get_embed_wheel
+
+    major, minor = (int(part) for part in version.split(".")[:2])
+    names = ("pip", "setuptools") if (major, minor) < (3, 12) else ("pip",)
+    wheels = [(name, get_embed_wheel(name, f"{major}.{minor}")) for name in names]
+    return tuple((name, wheel.version, wheel.path) for name, wheel in wheels if wheel is not None)

@@ -71,7 +71,8 @@ def test_compilers_are_known_by_their_bytes_and_noticed_without_reading_them(tmp
     python.write_text("python")
     environ = {"PATH": f"{programs}:/nowhere"}
     found = {one.name: one for one in host_inputs(environ, python, "3.11.7")}
-    assert set(found) == {"python", "g++", "cc1plus"}
+    assert set(found) == {"python", "pip", "setuptools", "g++", "cc1plus"}
+    assert {found[name].kind for name in ("pip", "setuptools")} == {"python"}
     assert found["g++"].version == "12.2.0" and found["cc1plus"].size == 19
     before = host_stamp(environ, python)
     part.write_text("another")
