@@ -51,7 +51,9 @@ def first(site: Site) -> None:
     assert all(one["misses"] and one["drift"] for one in good), "both compiled, and upstream's drift is in the history"
     published = site.published()
     assert published == {one["wheel"]: one["sha256"] for one in good}, published
-    assert [name.split("-")[1] for name in sorted(published)] == [f"{VERSION}+sd.cu130.sm{n}" for n in (80, 90)]
+    names = [name.split("-")[1:3] for name in sorted(published)]
+    assert [version for version, _ in names] == [f"{VERSION}+sd.cu130.sm{n}" for n in (80, 90)], names
+    assert all(tag.startswith("202601") for _, tag in names), "the day in a name is the commit's"
     last = jobs[PUBLISH]
     assert last.result == "failure", "a night that lacks a wheel is not green"
     assert "2 of 3 profiles have a wheel" in last.summary and "failed: toy-broken" in last.summary, last.summary

@@ -32,17 +32,25 @@ class Upstream:
             "A kernel says more", {_KERNEL: ("namespace tensorrt_llm", "// Changed.\nnamespace tensorrt_llm")}
         )
 
+    # As if of another day each, none of them today: no wheel may be named after the day of its build.
     def _commit(self, message: str, changes: dict[str, tuple[str, str]]) -> str:
         for name, (old, new) in changes.items():
             path = self.repository / name
             text = path.read_text()
             assert old in text, f"{old!r} is not in the canary's {name}"
             path.write_text(text.replace(old, new, 1))
-        self._git("commit", "--quiet", "--message", message, "--", *changes)
+        day = f"2026-01-{2 + int(self._git('rev-list', '--count', 'HEAD')):02d}T00:00:00Z"
+        self._git("commit", "--quiet", "--date", day, "--message", message, "--", *changes, GIT_COMMITTER_DATE=day)
         return self._git("rev-parse", "HEAD")
 
-    def _git(self, *words: str) -> str:
-        environ = {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", **_SOMEBODY}
+    def _git(self, *words: str, **more: str) -> str:
+        environ = {
+            "PATH": os.environ["PATH"],
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_NOSYSTEM": "1",
+            **_SOMEBODY,
+            **more,
+        }
         argv = ["git", "-C", self.repository, *words]
         return subprocess.run(argv, env=environ, check=True, capture_output=True, text=True).stdout.strip()
 
