@@ -87,7 +87,7 @@ def test_a_fleet_survives_its_node_and_its_follower(
     source = "source: {url: 'file:///no/such.git', ref: main}"
     (profiles / "a-broken.yaml").write_text(f"schema: 1\nextends: canary\n{source}\n")
     (profiles / "b-good.yaml").write_text("schema: 1\nextends: canary\n")
-    words = ("fleet", "--profiles", "[ab]-*", "--profile-dir", str(profiles), "--shared", str(shared))
+    words = ("fleet", "--profiles", "[ab]-*", "--profile-dir", str(profiles), "--shared", str(shared), "--at-once", "2")
     child = follow(*words)
     seen = _until(child, lambda one: one["profile"] == "b-good" and one["doing"].startswith("compile"))
     # As when the power is cut: the node's processes are gone, whatever session they are in, without a word.
