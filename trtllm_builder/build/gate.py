@@ -82,8 +82,8 @@ class Gate:
         learned = self._judge.learned
         if learned.entries:
             try:
-                add_peaks(self._run.log_directory / PEAKS, learned)
-                add_peaks(self._known, learned)
+                add_peaks(self._run.log_directory / PEAKS, learned, measured=True)
+                add_peaks(self._known, learned, measured=True)
             except OSError as problem:
                 self._run.observer.note(f"what compilers took is not kept for later builds: {problem}")
 

@@ -131,7 +131,7 @@ def _peaks(run: Run) -> Learned:
     """What is known of compilers: where the cache had all, this build measured nothing."""
     known, _ = read_peaks(peaks_path(run.plan.profile, run.material.request.environ))
     of_these = for_gpus(known, run.material.request.loaded.profile.cuda.architectures)
-    return of_these.merge(read_peaks(run.log_directory / PEAKS)[0])
+    return of_these.then(read_peaks(run.log_directory / PEAKS)[0])
 
 
 def _build(run: Run, wheel: str, byproducts: list[Byproduct]) -> Build:

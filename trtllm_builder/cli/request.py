@@ -45,17 +45,22 @@ def make_request(
 def take_peaks(files: list[Path], request: Request, *, keep: bool) -> None:
     """Read what compilers took elsewhere, and with ``keep`` add it to what is known of the profile's. Raises UsageError
     for a file that is none of ours, and where nothing can be kept."""
+    import typer
+
     from trtllm_builder.errors import UsageError
     from trtllm_builder.gate.learned import Learned
     from trtllm_builder.plan.peaks import add_peaks, peaks_path, published_peaks
 
     learned = Learned()
     for file in files:
-        learned = learned.merge(published_peaks(file))
+        found, left_out = published_peaks(file)
+        learned = learned.merge(found)
+        if left_out:
+            typer.echo(f"note: {left_out}", err=True)
     path = peaks_path(request.loaded.profile.name, request.environ)
     if keep:
         try:
-            add_peaks(path, learned)
+            add_peaks(path, learned, measured=False)
         except OSError as error:
             raise UsageError(f"--peaks: {path} cannot be written ({error.strerror})") from None
 

@@ -1,15 +1,17 @@
 """What compiles took that were measured: per source, architectures and compiler. A small JSON document that grows
 from build to build and from machine to machine.
 
-Merging takes the newest of each, so it does not matter in which order documents come together, or how often.
+Merging takes the newest of each, so it does not matter in which order documents come together, or how often. What was
+measured just now needs no date to be believed: clocks are wrong at times.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from trtllm_builder.gate.compiles import Compile
@@ -49,6 +51,10 @@ class Learned:
     def merge(self, other: Learned) -> Learned:
         """The newest of each, the heavier one of two as new; no more than MOST of all, the newest ones."""
         return _newest([*self.entries.items(), *other.entries.items()])
+
+    def then(self, measured: Learned) -> Learned:
+        """What was measured now in the place of what was known, whatever the clock said; no more than MOST of all."""
+        return _newest({**self.entries, **measured.entries}.items())
 
     def to_json(self) -> dict[str, object]:
         """The document of ``schemas/learned.json``, the same text for the same content."""
@@ -111,7 +117,7 @@ def course_of(samples: Sequence[tuple[float, int]], seconds: float, peak: int) -
 
 def from_json(text: str) -> tuple[Learned, str]:
     """What a document says, and a sentence about what is wrong with it ("" for nothing). A damaged one says nothing;
-    entries that cannot be meant are left out."""
+    entries that cannot be meant are left out. A date to come is that of a clock that was ahead: it counts as now."""
     if len(text) > _LARGEST_DOCUMENT:
         return Learned(), "The learned peaks are larger than they can be; they are not used."
     try:
@@ -122,12 +128,12 @@ def from_json(text: str) -> tuple[Learned, str]:
         return Learned(), "The learned peaks are no document of ours; they are not used."
     if document.get("schema") != SCHEMA:
         return Learned(), f"The learned peaks are of version {str(document.get('schema'))[:20]}, not {SCHEMA}."
-    found = list(_entries(document["files"]))
-    wrong = len(document["files"]) - len(found)
-    return _newest(found), f"{wrong} of the learned peaks cannot be meant and were left out." if wrong else ""
+    found = list(_entries(document["files"], int(time.time())))
+    wrong, entries = len(document["files"]) - len(found), len(document["files"])
+    return _newest(found), f"{wrong} of {entries} learned peaks cannot be meant and were left out." if wrong else ""
 
 
-def _entries(files: Sequence[Any]) -> Iterator[tuple[Key, Measured]]:
+def _entries(files: Sequence[Any], now: int) -> Iterator[tuple[Key, Measured]]:
     for one in files:
         try:
             key = (one["source"], tuple(one["architectures"]), one["threads"], one["compiler"])
@@ -144,4 +150,4 @@ def _entries(files: Sequence[Any]) -> Iterator[tuple[Key, Measured]]:
         except (KeyError, TypeError, ValueError, OverflowError):
             continue
         if fine and key[0]:
-            yield key, measured
+            yield key, replace(measured, when=min(measured.when, now))

@@ -31,8 +31,9 @@ def read_peaks(path: Path) -> tuple[Learned, str]:
         return Learned(), f"The learned peaks cannot be read ({error.strerror}); they are not used."
 
 
-def published_peaks(path: Path) -> Learned:
-    """Of another machine's build: of its wheel's record, or of its peaks.json. Raises UsageError for anything else."""
+def published_peaks(path: Path) -> tuple[Learned, str]:
+    """Of another machine's build: of its wheel's record, or of its peaks.json; and a sentence about entries that were
+    left out ("" for none). Raises UsageError for anything else, and when no entry is left."""
     remedy = "give a WHEEL.record.json or a peaks.json of another build"
     try:
         text = path.read_text("utf-8", errors="replace")
@@ -41,9 +42,9 @@ def published_peaks(path: Path) -> Learned:
     with suppress(ValueError, RecursionError, TypeError, KeyError):
         text = json.dumps(json.loads(text)["measured"]["peaks"])
     learned, fault = from_json(text)
-    if fault:
+    if fault and not learned.entries:
         raise UsageError(f"--peaks {path}: {fault}", remedy=remedy)
-    return learned
+    return learned, f"{path}: {fault}" if fault else ""
 
 
 def for_gpus(learned: Learned, architectures: Sequence[int]) -> Learned:
@@ -54,13 +55,15 @@ def for_gpus(learned: Learned, architectures: Sequence[int]) -> Learned:
     )
 
 
-def add_peaks(path: Path, learned: Learned) -> None:
-    """Add to the document, whole or not at all, while others do the same. Raises OSError."""
+def add_peaks(path: Path, learned: Learned, *, measured: bool) -> None:
+    """Add to the document, whole or not at all, while others do the same. ``measured``: by the build that adds it, so
+    that it counts more than what is there; else the newer of each does. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(directory, fcntl.LOCK_EX)
-        document = read_peaks(path)[0].merge(learned).to_json()
+        known = read_peaks(path)[0]
+        document = (known.then(learned) if measured else known.merge(learned)).to_json()
         handle, fresh = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as stream:

@@ -22,8 +22,8 @@ def test_known_peaks_stand_in_a_warm_builds_record(tmp_path: Path) -> None:
     )
     assert not _peaks(run).entries
     known = Learned({("a.cu", (sm,), 1, "x"): Measured(1, 5, 1.0) for sm in ("90a", "80")})
-    add_peaks(peaks_path("p", environ), known)
+    add_peaks(peaks_path("p", environ), known, measured=True)
     assert [key[1] for key in _peaks(run).entries] == [("90a",)], "of these GPUs"
     (tmp_path / "logs").mkdir()
-    add_peaks(tmp_path / "logs/peaks.json", Learned({("b.cu", (), 1, "x"): Measured(1, 5, 1.0)}))
+    add_peaks(tmp_path / "logs/peaks.json", Learned({("b.cu", (), 1, "x"): Measured(1, 5, 1.0)}), measured=True)
     assert {key[0] for key in _peaks(run).entries} == {"a.cu", "b.cu"}

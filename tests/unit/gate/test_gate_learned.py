@@ -69,7 +69,7 @@ def test_entries_that_cannot_be_meant_are_left_out_and_counted() -> None:
                            {**entry, "course": [0.5]}, {**entry, "seconds": "long"}, {**entry, "architectures": 5},
                            {**entry, "seconds": float("nan")}, {**entry, "source": ""}]  # fmt: skip
     found, sentence = from_json(json.dumps({**good, "files": [entry, *wrong]}))
-    assert len(found.entries) == 1 and sentence.startswith(f"{len(wrong)} of the learned peaks")
+    assert len(found.entries) == 1 and sentence.startswith(f"{len(wrong)} of {len(wrong) + 1} learned peaks")
 
 
 NAMES = st.sampled_from(["schema", "files", "peak", "source"])
@@ -144,3 +144,19 @@ def test_the_newest_counts_and_the_heavier_of_two_as_new() -> None:
     for one in (old.merge(new).merge(heavy), heavy.merge(new).merge(old), new.merge(heavy.merge(old))):
         found = one.of(KERNEL)
         assert found is not None and (found.when, found.peak) == (2, 4)
+
+
+def test_what_was_measured_now_counts_whatever_the_clock_said_before() -> None:
+    known, now = (learn([(KERNEL, Measured(when, peak, 1.0))]) for when, peak in ((4102444800, 1), (5, 382)))
+    found = known.then(now).of(KERNEL)
+    assert found is not None and (found.when, found.peak) == (5, 382)
+
+
+def test_a_date_to_come_counts_as_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    ahead = learn([(KERNEL, Measured(4102444800, 1, 1.0))])
+    monkeypatch.setattr(module.time, "time", lambda: 1_790_000_000.5)
+    read, sentence = from_json(json.dumps(ahead.to_json()))
+    one = read.of(KERNEL)
+    assert one is not None and (one.when, sentence) == (1_790_000_000, "")
+    later = learn([(KERNEL, Measured(1_790_000_001, 382, 1.0))])
+    assert read.merge(later) == later.merge(read) == later

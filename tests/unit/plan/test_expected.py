@@ -42,7 +42,7 @@ def test_the_plan_has_both(make_request: Callable[..., Request], make_survey: Ca
     request, survey = make_request(), make_survey(memory=8 * GIB)
     row = row_for("release/1.1")
     assert row is not None
-    add_peaks(peaks_path(request.loaded.profile.name, request.environ), known())
+    add_peaks(peaks_path(request.loaded.profile.name, request.environ), known(), measured=True)
     plan = resolve(request, survey, row.assumed_probe(), row)
     assert any("big.cu took 9.0 GiB" in one for one in plan.warnings)
     assert any("2 peaks are learned" in one for one in plan.notes)
