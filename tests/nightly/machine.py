@@ -63,7 +63,9 @@ class Machine:
 def copy(source: Path, target: Path) -> None:
     """A file, or a directory into what is there, with its times."""
     if source.is_dir():
-        shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
+        target.mkdir(parents=True, exist_ok=True)
+        # Tools are large; where the disk can, they are not written again.
+        subprocess.run(["cp", "--archive", "--reflink=auto", f"{source}/.", target], check=True)
     else:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, target)

@@ -61,7 +61,7 @@ class Site:
         (self.repository / "Makefile").write_text(f"setup:\n\t@ln -sfn {sys.prefix} .venv\n")
         (self.repository / "tell").write_text(_TELL)
         (self.repository / "tell").chmod(0o755)
-        words = ("matrix", "--profiles", "toy-*", "--profile-dir", "profiles", "--install", ".")
+        words = ("matrix", "--profiles", "toy-*", "--profile-dir", "profiles", "--install", ".", "--resumes", "1")
         self.command(*words, "--format", "github", "--out", ".github/workflows")
         self.command(*words, "--format", "gitlab", "--out", ".")
         self._git("init", "--quiet")

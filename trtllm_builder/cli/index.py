@@ -138,8 +138,8 @@ def prune(
 ) -> None:
     """Remove all but the last good wheels of each profile, of each variant and Python that it built.
 
-    Good is what was imported and is not withdrawn; last by version, then by the day in the build tag, then by when it
-    was published. What is newer than those stays, good or not.
+    Good is what was imported and is not withdrawn. Last are those of the highest versions, and of one version those of
+    the last commits; and so are those published last, whatever their version. What is newer stays, good or not.
 
     Never goes: what `index keep` holds, such as releases; what was built --locked and not published --nightly; what a
     --lock names; what no record says the profile of; other projects' wheels.

@@ -72,13 +72,17 @@ def profiles_of(root: Path, index: Index) -> dict[str, str]:
 
 def choose(index: Index, keep: int, named: Mapping[str, Path], profiles: Mapping[str, str]) -> Choice:
     """Of each profile, and of each variant and set of tags that it built, the ``keep`` newest good ones stay, and all
-    that is newer than those. Good is what was imported and is not yanked; another counts for nothing. All that is no
+    that is newer than those; newest by version, and just so by when they were published, since a profile may have gone
+    back to an older branch. Good is what was imported and is not yanked; another counts for nothing. All that is no
     variant of ours stays, since ours may depend on it. ``profiles``: see ``profiles_of``.
     """
     gone: list[Wheel] = []
     kept: list[Kept] = []
     for wheels in _groups(index, profiles).values():
-        for wheel in _beyond(wheels, keep):
+        late = _beyond(sorted(wheels, key=lambda wheel: (wheel.uploaded, _age(wheel)), reverse=True), keep)
+        for wheel in _beyond(sorted(wheels, key=_age, reverse=True), keep):
+            if wheel not in late:
+                continue
             why = _held(wheel, named) or ("" if wheel.filename in profiles else "no record says what profile it is of")
             if why:
                 kept.append(Kept(wheel, why))
@@ -98,8 +102,9 @@ def _groups(index: Index, profiles: Mapping[str, str]) -> dict[tuple[str, ...], 
 
 
 def _beyond(wheels: Sequence[Wheel], keep: int) -> list[Wheel]:
+    """Those behind the first ``keep`` good ones."""
     left, beyond = keep, []
-    for wheel in sorted(wheels, key=_age, reverse=True):
+    for wheel in wheels:
         if not left:
             beyond.append(wheel)
         elif wheel.yanked is None and wheel.standing == "verified":

@@ -52,11 +52,13 @@ def test_of_each_variant_and_python_the_newest_stay(entry: Entry) -> None:
     assert {wheel.variant for wheel in gone} == {"cu130-sm89"}
 
 
-def test_newest_is_the_highest_version_whenever_it_came(entry: Entry) -> None:
-    """Also of one publication, and when an older one was published again later."""
-    for day in (1, 3):
+def test_newest_is_the_highest_version_and_what_came_last(entry: Entry) -> None:
+    """Of one publication, the version; a profile that went back to an older branch keeps what it built there."""
+    for day, gone in ((1, ["1.9.1"]), (3, [])):
         index = Index((entry(version="1.10+sd.cu130.sm89", day=2), entry(version="1.9.1+sd.cu130.sm89", day=day)))
-        assert versions(choose(index, 1, {}).gone) == ["1.9.1"]
+        assert versions(choose(index, 1, {}).gone) == gone
+    back = [*nightlies(entry), *(entry(version=f"0.{day}.0+sd.cu130.sm89", day=day) for day in (6, 7, 8))]
+    assert versions(choose(Index(tuple(back)), 2, {}).gone) == ["0.6.0", "1.1.0", "1.2.0", "1.3.0"]
     together = (entry(version="2.0+sd.cu130.sm89"), entry(version="1.9.1+sd.cu130.sm89"))
     for wheels in (together, together[::-1]):
         assert versions(choose(Index(wheels), 1, {}).gone) == ["1.9.1"]
@@ -68,9 +70,9 @@ def test_of_one_version_the_later_build_is_newer(entry: Entry) -> None:
         entry(day=day, tag=f"{build}cp312-cp312-linux_x86_64")
         for build, day in (("", 9), ("20260101_ff-", 3), ("20260102_bb-", 1), ("20260102_aa-", 2))
     ]
-    for keep in (1, 2, 3):
-        gone = choose(Index(tuple(reversed(wheels))), keep, {}).gone
-        assert sorted(wheel.filename for wheel in gone) == sorted(w.filename for w in wheels[: 4 - keep])
+    gone = choose(Index(tuple(reversed(wheels))), 1, {}).gone
+    assert sorted(wheel.filename for wheel in gone) == sorted(w.filename for w in wheels[1:3])
+    assert choose(Index(tuple(wheels)), 2, {}).gone == ()
 
 
 def test_a_yanked_wheel_does_not_take_the_place_of_one_that_works(entry: Entry) -> None:
