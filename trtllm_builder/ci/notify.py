@@ -32,7 +32,9 @@ def notify(target: str, results: Sequence[Result], environ: Mapping[str, str], *
         try:
             fetch(target, body=document.encode(), within=_PATIENCE, pause=pause)
         except Unreachable as error:
-            return f"the notification was not taken: {error}"
+            # Of many chat servers' webhooks the path is the secret.
+            place = "/".join(redact(target).split("/")[:3])
+            return f"the notification was not taken: {str(error).replace(redact(target), place)}"
         return None
     program = Path(target).expanduser()
     if not program.is_file() or not os.access(program, os.X_OK):

@@ -32,12 +32,19 @@ def test_a_webhook_gets_the_results(make_result: Make, server: Any, validate: Ca
 
 def test_a_user_in_the_url_goes_as_a_header_to_that_server_alone(make_result: Make, server: Any) -> None:
     server.answers = [(302, b"http://127.0.0.1:9/elsewhere")]
-    told = notify(server.url.replace("http://", "http://me:s%2Fcret@") + "/x?key=k", [make_result()], {}, pause=0.01)
+    told = notify(
+        server.url.replace("http://", "http://me:s%2Fcret@") + "/services/T0/hidden?key=k",
+        [make_result()],
+        {},
+        pause=0.01,
+    )
     assert base64.b64decode(server.asked[0][1]["Authorization"].split()[1]) == b"me:s/cret"
     assert told is not None
     assert "302" in told
-    for secret in ("s%2Fcret", "s/cret", "key=k"):
+    for secret in ("s%2Fcret", "s/cret", "key=k", "hidden"):
         assert secret not in told
+    told = notify("http://127.0.0.1:9/services/T0/hidden", [make_result()], {}, pause=0.01)
+    assert "http://127.0.0.1:9: " in str(told) and "hidden" not in str(told)
 
 
 @pytest.mark.parametrize(("answers", "tries", "good"), [
