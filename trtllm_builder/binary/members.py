@@ -192,12 +192,12 @@ class _Job:
         return Member(self.entry.name, self.size, self.entry.packed, sha256, self.elf, self.entry.mode)
 
 
-def unpacking(descriptor: int, entry: Entry) -> Unpacking:
-    """The beginning of a member. Raises UnpackError when it cannot be read at all."""
+def unpacking(descriptor: int, entry: Entry, *, once: bool = False) -> Unpacking:
+    """The beginning of a member; ``once`` as Unpacking has it. Raises UnpackError when it cannot be read at all."""
     if entry.encrypted:
         raise UnpackError("it is encrypted")
     if entry.method not in (STORED, DEFLATED):
         raise UnpackError(f"packed by method {entry.method}, neither stored nor deflated")
     if not entry.start:
         raise UnpackError("its place in the archive is none")
-    return Unpacking(descriptor, entry.start, entry.packed, entry.method)
+    return Unpacking(descriptor, entry.start, entry.packed, entry.method, once=once)

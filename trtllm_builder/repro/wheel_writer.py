@@ -119,7 +119,7 @@ def _of_entry(descriptor: int, entry: Entry, instead: Path | None) -> Source:
     mode = 0o755 if entry.mode & 0o111 else 0o644
     if instead is not None:
         return Source(entry.name, mode, instead.stat().st_size, lambda: _of_file(instead))
-    return Source(entry.name, mode, entry.size, lambda: unpacking(descriptor, entry).pieces(), entry.crc)
+    return Source(entry.name, mode, entry.size, lambda: unpacking(descriptor, entry, once=True).pieces(), entry.crc)
 
 
 def _of_file(path: Path) -> Iterator[bytes]:

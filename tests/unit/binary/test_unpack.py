@@ -94,33 +94,63 @@ def test_windows_are_limited(member: tuple[int, int, int], monkeypatch: pytest.M
     assert stream.read(10) == CONTENT[200:210]
 
 
+@pytest.mark.parametrize("once", [False, True])
 @pytest.mark.parametrize("cut", [1, 5000, 20_000])
-def test_what_is_cut_off(tmp_path: Path, cut: int) -> None:
+def test_what_is_cut_off(tmp_path: Path, cut: int, once: bool) -> None:
     for method in (STORED, DEFLATED):
         data = packed(CONTENT, method)
         path = tmp_path / "file"
         path.write_bytes(data[:-cut])
         descriptor = os.open(path, os.O_RDONLY)
         with pytest.raises(UnpackError, match=r"archive ends within|ends too early"):
-            list(Unpacking(descriptor, 0, len(data), method).pieces())
+            list(Unpacking(descriptor, 0, len(data), method, once=once).pieces())
         os.close(descriptor)
 
 
-def test_what_follows_the_data_is_counted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("once", [False, True])
+def test_what_follows_the_data_is_counted(tmp_path: Path, once: bool) -> None:
     data = packed(CONTENT, DEFLATED)
     path = tmp_path / "file"
     path.write_bytes(data + b"hidden")
-    run = Unpacking(os.open(path, os.O_RDONLY), 0, len(data) + 6, DEFLATED)
+    run = Unpacking(os.open(path, os.O_RDONLY), 0, len(data) + 6, DEFLATED, once=once)
     assert b"".join(run.pieces()) == CONTENT
     assert run.left_over == 6
     os.close(run.descriptor)
 
 
-def test_one_byte_that_unpacks_to_much_comes_in_pieces(tmp_path: Path) -> None:
+@pytest.mark.parametrize("once", [False, True])
+def test_one_byte_that_unpacks_to_much_comes_in_pieces(tmp_path: Path, once: bool) -> None:
     path = tmp_path / "file"
     data = packed(bytes(5 << 20), DEFLATED)
     path.write_bytes(data)
-    run = Unpacking(os.open(path, os.O_RDONLY), 0, len(data), DEFLATED)
+    run = Unpacking(os.open(path, os.O_RDONLY), 0, len(data), DEFLATED, once=once)
     sizes = [len(piece) for piece in run.pieces()]
     assert sum(sizes) == 5 << 20 and max(sizes) <= 1 << 20
     os.close(run.descriptor)
+
+
+@given(
+    source=st.binary(max_size=300) | st.binary(max_size=40).map(lambda one: one * 50),
+    level=st.sampled_from([0, 1, 9]),
+    strategy=st.sampled_from([zlib.Z_DEFAULT_STRATEGY, zlib.Z_FIXED, zlib.Z_HUFFMAN_ONLY]),
+    flips=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=3),
+)
+@settings(max_examples=100, deadline=None)
+def test_both_ways_to_unpack_agree_also_on_damage(
+    tmp_path_factory: pytest.TempPathFactory, source: bytes, level: int, strategy: int, flips: list[tuple[int, int]]
+) -> None:
+    packer = zlib.compressobj(level, zlib.DEFLATED, -15, strategy=strategy)
+    data = bytearray(packer.compress(source) + packer.flush())
+    for at, value in flips:
+        data[at % len(data)] = value
+    path = tmp_path_factory.getbasetemp() / "either"
+    path.write_bytes(data)
+    descriptor = os.open(path, os.O_RDONLY)
+    seen: list[bytes | None] = []
+    for once in (False, True):
+        try:
+            seen.append(b"".join(Unpacking(descriptor, 0, len(data), DEFLATED, once=once).pieces()))
+        except UnpackError:
+            seen.append(None)
+    os.close(descriptor)
+    assert seen[0] == seen[1] and (flips or seen[0] == source)
