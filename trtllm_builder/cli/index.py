@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trtllm_builder.index.model import Wheel
+    from trtllm_builder.publish.repair import Repaired
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="What a package index holds, and what may leave it.", **SETTINGS
@@ -166,13 +167,17 @@ def prune(
 def check(
     root: Root,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Make pages, links and the marker file anew, and remove what is left over.")
+        bool,
+        typer.Option(
+            "--repair",
+            help="Make pages, links and the marker anew from files/ and what pages are left; no wheel is removed.",
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Say what is not as it should be.
 
-    Reads every file, hash and page of the index. Exit 8 when something is wrong.
+    Reads every file, hash and page of the index. Exit 8 when something is wrong, with --repair when something stays so.
     """
     from dataclasses import asdict
 
@@ -180,23 +185,36 @@ def check(
     from trtllm_builder.errors import PublishError
     from trtllm_builder.index import check as checking
     from trtllm_builder.index.opening import open_index
+    from trtllm_builder.publish.inspect import inspect
+    from trtllm_builder.publish.repair import Repaired
+    from trtllm_builder.publish.repair import repair as mend
 
     with interruptible():
-        index, problems = checking.repair(root, waiting=_waiting) if repair else checking.check(open_index(root))
+        if repair:
+            done = mend(root, waiting=_waiting)
+        else:
+            index, found = checking.check(open_index(root), inspect, waiting=_waiting)
+            done = Repaired(index, (), found)
     if as_json:
-        _echo("check", root, wheels=len(index.wheels), problems=[asdict(problem) for problem in problems])
+        mended = [asdict(one) for one in done.mended]
+        problems = [asdict(problem) for problem in done.problems]
+        _echo("check", root, wheels=len(done.index.wheels), mended=mended, problems=problems)
     else:
-        for problem in problems:
-            typer.echo(f"{problem.path} {problem.what}")
-        mendable = any(problem.repairable for problem in problems)
-        advice = "; --repair mends what it can" if mendable else ""
-        count = f"{len(problems)} problem{'s' * (len(problems) != 1)}"
-        found = f"{count}{advice}" if problems else "all as it should be"
-        typer.echo(f"{_count(len(index.wheels))}, {found}")
-        if any(not problem.repairable and problem.path.startswith("files/") for problem in problems):
-            typer.echo("a wheel, or what lies beside it, is restored by publishing the same files again")
-    if problems:
+        _show_check(done)
+    if done.problems:
         raise typer.Exit(PublishError.exit_code)
+
+
+def _show_check(done: Repaired) -> None:
+    for one in done.mended:
+        typer.echo(f"mended: {one.path} {one.what}")
+    for problem in done.problems:
+        typer.echo(f"{problem.path} {problem.what}")
+    advice = "; --repair mends what it can" if any(problem.repairable for problem in done.problems) else ""
+    count = f"{len(done.problems)} problem{'s' * (len(done.problems) != 1)}"
+    typer.echo(f"{_count(len(done.index.wheels))}, {f'{count}{advice}' if done.problems else 'all as it should be'}")
+    if any(not problem.repairable and ".whl" in problem.path for problem in done.problems):
+        typer.echo("a wheel, or what lies beside it, is restored by publishing the same files again")
 
 
 def _document(wheel: Wheel) -> dict[str, object]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from trtllm_builder.index.files import point, sha256_of
+from trtllm_builder.errors import PublishError
+from trtllm_builder.index.files import sha256_of
 from trtllm_builder.index.generation import GENERATIONS, PAGES, holds, unused_pages
 from trtllm_builder.index.model import Index, Wheel
-from trtllm_builder.index.opening import CURRENT, FILES, INCOMING, SHOWN, Store, nobody_waits, restore
+from trtllm_builder.index.opening import CURRENT, FILES, INCOMING, LOCK, PATIENCE, SHOWN, Store, nobody_waits
 from trtllm_builder.index.pages import ProjectPages, all_pages
-from trtllm_builder.index.store import orphans, taking_turn
+from trtllm_builder.index.store import unnamed
+from trtllm_builder.index.turn import my_turn
 
 
 @dataclass(frozen=True)
@@ -24,35 +27,41 @@ class Problem:
     repairable: bool
 
 
-def check(store: Store) -> tuple[Index, tuple[Problem, ...]]:
-    """Reads every byte of the index; a publication that goes on meanwhile may be told as something left over.
+Inspect = Callable[[Path, Wheel], Iterator[Problem]]
+"""What more there is to say of a wheel of the index at a path, whose files all have their hashes."""
 
-    Raises PublishError when not even what it should hold can be told.
+
+def check(
+    store: Store, inspect: Inspect, *, waiting: Callable[[], None] = nobody_waits
+) -> tuple[Index, tuple[Problem, ...]]:
+    """Reads every byte of the index. What looks wrong is looked at again while nobody publishes, where this user may
+    keep others from it. Raises PublishError when not even what it should hold can be told.
     """
+    good: dict[str, Wheel] = {}
+    index, problems = _look(store, inspect, good)
+    with ExitStack() as stack:
+        try:
+            if problems:
+                stack.enter_context(my_turn(store.root / LOCK, patience=PATIENCE, waiting=waiting))
+        except (OSError, PublishError):
+            return index, problems
+        return _look(store, inspect, good) if problems else (index, problems)
+
+
+def _look(store: Store, inspect: Inspect, good: dict[str, Wheel]) -> tuple[Index, tuple[Problem, ...]]:
+    """``good``: wheels, by path, that need no second look; more are added."""
     shown, index, _ = store.state()
-    problems = [
-        *_links(store.root),
-        *_pages(shown, index),
-        *(problem for wheel in index.wheels for problem in _wheel(store.root, wheel)),
-        *_left(store.root, index),
-    ]
-    return index, tuple(problems)
+    problems = [*wrong_links(store.root), *wrong_pages(shown, index)]
+    for wheel in index.wheels:
+        if good.get(wheel.path) != wheel:
+            found = list(_wheel(store.root, wheel)) or list(inspect(store.root / wheel.path, wheel))
+            problems += found
+            if not found:
+                good[wheel.path] = wheel
+    return index, (*problems, *_left(store.root, index))
 
 
-def repair(root: Path, *, waiting: Callable[[], None] = nobody_waits) -> tuple[Index, tuple[Problem, ...]]:
-    """Makes marker, pages and links anew, removes what is left over, and checks again: what is told then is there to
-    stay. Raises PublishError, UsageError for what is no index."""
-    store = restore(root, waiting=waiting)
-    with taking_turn(store, waiting=waiting) as turn:
-        for name in SHOWN:
-            if (store.root / name).is_symlink() or not (store.root / name).exists():
-                point(store.root / name, f"{CURRENT}/{name}")
-        if list(_pages(turn.shown, turn.index)):
-            replace(turn, fit=False).show(turn.index)
-    return check(store)
-
-
-def _links(root: Path) -> Iterator[Problem]:
+def wrong_links(root: Path) -> Iterator[Problem]:
     for name in SHOWN:
         path, target = root / name, f"{CURRENT}/{name}"
         try:
@@ -61,10 +70,10 @@ def _links(root: Path) -> Iterator[Problem]:
         except FileNotFoundError:
             yield Problem(name, "is missing", True)
         except OSError:
-            yield Problem(name, f"is no link to {target}: a web server shows something else there", False)
+            yield Problem(name, f"is no link to {target}: a web server shows something else there", True)
 
 
-def _pages(shown: Path, index: Index) -> Iterator[Problem]:
+def wrong_pages(shown: Path, index: Index) -> Iterator[Problem]:
     place = f"{GENERATIONS}/{shown.name}"
     wanted = {page.path: page for page in all_pages(index)}
     for path, page in wanted.items():
@@ -90,8 +99,10 @@ def _reads(path: Path, text: bytes) -> bool:
 
 
 def _wheel(root: Path, wheel: Wheel) -> Iterator[Problem]:
-    yield from _file(root, wheel.path, wheel.sha256, wheel.size)
-    yield from _file(root, f"{wheel.path}.metadata", wheel.metadata, None)
+    damaged = list(_file(root, wheel.path, wheel.sha256, wheel.size))
+    yield from damaged
+    for problem in _file(root, f"{wheel.path}.metadata", wheel.metadata, None):
+        yield replace(problem, repairable=not damaged)
     for suffix, sha256 in wheel.beside.items():
         yield from _file(root, f"{wheel.path}{suffix}", sha256, None)
 
@@ -112,7 +123,21 @@ def _file(root: Path, path: str, sha256: str, size: int | None) -> Iterator[Prob
 def _left(root: Path, index: Index) -> Iterator[Problem]:
     if (root / INCOMING).exists():
         yield Problem(INCOMING, "was left by a publisher that was killed, or is being written", True)
-    for path in orphans(root, index):
-        yield Problem(f"{FILES}/{path.parent.name}/{path.name}", "is in no page", True)
+    for path in unnamed(root, index):
+        yield Problem(f"{FILES}/{path.parent.name}/{path.name}", f"is in no page: {_UNNAMED[_has_wheel(path)]}", True)
+    for name in (FILES, PAGES, GENERATIONS):
+        if (root / name).is_symlink() or not (root / name).is_dir():
+            yield Problem(name, "is missing" if not os.path.lexists(root / name) else "is no directory", True)
+            return
     for path in unused_pages(root, (root / GENERATIONS).iterdir()):
         yield Problem(f"{PAGES}/{path.name}", "is shown nowhere", True)
+
+
+def _has_wheel(place: Path) -> bool:
+    return any(True for _ in place.glob("*.whl"))
+
+
+_UNNAMED = {
+    True: "--repair shows the wheel again, or says why it cannot",
+    False: "it holds no wheel, and --repair removes it",
+}

@@ -6,7 +6,9 @@ writes, and waits for the disk, only where something changed.
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -19,6 +21,11 @@ from trtllm_builder.index.simple import FORM, read_list, read_project
 
 GENERATIONS, PAGES = ".generations", ".pages"
 _PAGES = re.compile(r"[0-9a-f]{32}(\.new)?")
+
+
+def mending(root: Path) -> str:
+    """What to do about an index that lost something of what is made from its files."""
+    return f"trtllm-build index check {shlex.quote(str(root))} --repair makes it anew from what is there"
 
 
 def write_generation(root: Path, fresh: Path, index: Index, before: tuple[Path, Index] | None) -> None:
@@ -60,6 +67,7 @@ def _place_pages(root: Path, texts: Mapping[str, str]) -> str:
         settle(fresh)
         remove(place)  # one that was damaged
         fresh.rename(place)
+    os.utime(place)  # pages that come back are the newest again: see salvage
     return place.name
 
 
@@ -103,6 +111,6 @@ def read_generation(shown: Path) -> tuple[Index, bool]:
     except (OSError, ValueError) as error:
         raise PublishError(
             f"{at} cannot be read: {error}",
-            remedy="make .current lead to the generation before it, then publish again what came last",
+            remedy=mending(shown.parent.parent),
         ) from error
     return Index(tuple(wheels)), form == FORM

@@ -1,8 +1,9 @@
-"""An index on a disk: found, made, and made whole again where it lost what says that it is one."""
+"""An index on a disk: found, and made."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from pathlib import Path
 
 from trtllm_builder.errors import PublishError, UsageError
 from trtllm_builder.index.files import make_directory, point, remove, settle, told, write
-from trtllm_builder.index.generation import GENERATIONS, PAGES, read_generation, write_generation
+from trtllm_builder.index.generation import GENERATIONS, PAGES, mending, read_generation, write_generation
+from trtllm_builder.index.journal import JOURNAL
 from trtllm_builder.index.model import Index
 from trtllm_builder.index.turn import my_turn
 
@@ -19,7 +21,7 @@ LOCK, CURRENT, INCOMING, FILES = ".lock", ".current", ".incoming", "files"
 SHOWN = ("simple", "v", "locks", "index.html")
 PATIENCE = 600.0  # seconds; a wheel of 2 GB takes a few to copy
 GENERATION = re.compile(r"\d{8}")
-_OWN = {MARKER, f"{MARKER}.new", LOCK, CURRENT, f"{CURRENT}.new", GENERATIONS, PAGES, INCOMING, FILES, *SHOWN}
+_OWN = {MARKER, f"{MARKER}.new", LOCK, JOURNAL, CURRENT, f"{CURRENT}.new", GENERATIONS, PAGES, INCOMING, FILES, *SHOWN}
 _OWN |= {f"{name}.new" for name in SHOWN}
 _FIRST = "00000001"
 
@@ -49,37 +51,46 @@ class Store:
                     raise
 
     def shown(self) -> Path:
+        """The generation that ``.current`` leads to. Raises PublishError when that is none of ours."""
         try:
-            return self.root / (self.root / CURRENT).readlink()
+            target = (self.root / CURRENT).readlink()
         except OSError as error:
             raise PublishError(
-                f"{self.root} shows no pages: {CURRENT} is no link to them",
-                remedy=f"trtllm-build index check {self.root} --repair makes it one",
+                f"{self.root} shows no pages: {CURRENT} is no link to them", remedy=mending(self.root)
             ) from error
+        if target.parent != Path(GENERATIONS) or not GENERATION.fullmatch(target.name):
+            raise PublishError(
+                f"{self.root} shows no pages of ours: {CURRENT} leads to {target}", remedy=mending(self.root)
+            )
+        return self.root / target
 
 
 def open_index(root: Path) -> Store:
     """Raises UsageError for what is no index of ours, PublishError for one that is damaged or of another form."""
-    marker = root / MARKER
+    if not has_form(root):
+        if not os.path.lexists(root / MARKER):
+            raise _without_marker(root)
+        raise PublishError(f"{root / MARKER} cannot be read, or is damaged", remedy=mending(root))
+    return Store(root)
+
+
+def has_form(root: Path) -> bool:
+    """Whether the marker of an index of ours is there and whole.
+
+    Raises UsageError for what is no index of ours, PublishError for one of another form.
+    """
     try:
-        found = json.loads(marker.read_text(encoding="utf-8"))
-        schema = int(found["schema"])
-    except (FileNotFoundError, NotADirectoryError):
-        if generations(root):
-            raise _without_marker(root) from None
-        raise UsageError(
-            f"{root} is no index of ours: it has no {MARKER}", remedy="trtllm-build publish WHEEL --index DIR makes one"
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise PublishError(
-            f"{marker} cannot be read: {error}", remedy=f"trtllm-build index check {root} --repair writes it anew"
-        ) from error
+        schema = int(json.loads((root / MARKER).read_text(encoding="utf-8"))["schema"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        if not os.path.lexists(root / MARKER):
+            _require_used(root)
+        return False
     if schema != SCHEMA:
         raise PublishError(
             f"{root} has the form {schema}, this program knows {SCHEMA}",
             remedy="use the trtllm-builder that made it, or publish into a new directory",
         )
-    return Store(root)
+    return True
 
 
 def generations(root: Path) -> list[Path]:
@@ -90,37 +101,22 @@ def generations(root: Path) -> list[Path]:
     return sorted((path for path in place.iterdir() if GENERATION.fullmatch(path.name)), reverse=True)
 
 
+def _require_used(root: Path) -> None:
+    """Raises UsageError where there is nothing of an index of ours, with or without its marker."""
+    if not generations(root) and not _held(root):
+        raise UsageError(
+            f"{root} is no index of ours: it has no {MARKER}", remedy="trtllm-build publish WHEEL --index DIR makes one"
+        )
+
+
+def _held(root: Path) -> bool:
+    """Whether there are wheels or pages of them, by their names."""
+    trees = ((FILES, f"*/{'[0-9a-f]' * 16}/*.whl"), (PAGES, "[0-9a-f]" * 32))
+    return any(True for name, pattern in trees if (root / name).is_dir() for _ in (root / name).glob(pattern))
+
+
 def _without_marker(root: Path) -> PublishError:
-    return PublishError(
-        f"{root} has wheels of ours, or had, and its {MARKER} is gone",
-        remedy=f"trtllm-build index check {root} --repair makes it anew",
-    )
-
-
-def restore(root: Path, *, waiting: Callable[[], None] = nobody_waits) -> Store:
-    """The index at ``root``, its marker and the link to its pages made again where these were lost or damaged.
-
-    The newest generation is shown then, and only when it is whole: to show an older one would give up the wheels that
-    came later. Raises as ``open_index`` does where it cannot be done.
-    """
-    if not generations(root):
-        return open_index(root)
-    with told(root), my_turn(root / LOCK, patience=PATIENCE, waiting=waiting):
-        if not (root / CURRENT).exists():
-            newest = generations(root)[0]
-            read_generation(newest)
-            point(root / CURRENT, f"{GENERATIONS}/{newest.name}")
-        if not _names_a_form(root / MARKER):
-            Store(root).read()
-            _write_marker(root)
-    return open_index(root)
-
-
-def _names_a_form(marker: Path) -> bool:
-    try:
-        return isinstance(json.loads(marker.read_text(encoding="utf-8"))["schema"], int)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+    return PublishError(f"{root} has wheels of ours, or had, and its {MARKER} is gone", remedy=mending(root))
 
 
 def make_index(root: Path, *, waiting: Callable[[], None] = nobody_waits) -> Store:
@@ -134,7 +130,9 @@ def make_index(root: Path, *, waiting: Callable[[], None] = nobody_waits) -> Sto
         with my_turn(root / LOCK, patience=PATIENCE, waiting=waiting):
             _refuse_foreign(root)
             if not (root / MARKER).exists():
-                _refuse_used(root)
+                # A publisher that was killed while it made the index left one empty generation at most.
+                if any(path.name != _FIRST for path in generations(root)):
+                    raise _without_marker(root)
                 _lay_out(root)
     return open_index(root)
 
@@ -142,6 +140,8 @@ def make_index(root: Path, *, waiting: Callable[[], None] = nobody_waits) -> Sto
 def _refuse_foreign(root: Path) -> None:
     if (root / MARKER).exists():
         return
+    if _held(root):
+        raise _without_marker(root)
     held = {entry.name for entry in root.iterdir()} - {"lost+found"}
     # Our own names, with the lock, are what a publisher left that was killed while it made the index.
     if held and not (LOCK in held and held <= _OWN):
@@ -149,14 +149,6 @@ def _refuse_foreign(root: Path) -> None:
             f"{root} is not empty and no index of ours: it holds {', '.join(sorted(held)[:3])}",
             remedy="name a directory that is empty or not there yet",
         )
-
-
-def _refuse_used(root: Path) -> None:
-    """A publisher that was killed while it made the index left one empty generation at most, and no file."""
-    unlike = [path for path in generations(root) if path.name != _FIRST]
-    held = [path for name in (FILES, PAGES) if (root / name).is_dir() for path in (root / name).iterdir()]
-    if unlike or held:
-        raise _without_marker(root)
 
 
 def _lay_out(root: Path) -> None:
@@ -168,10 +160,10 @@ def _lay_out(root: Path) -> None:
     for name in SHOWN:
         point(root / name, f"{CURRENT}/{name}")
     point(root / CURRENT, f"{GENERATIONS}/{_FIRST}")
-    _write_marker(root)
+    write_marker(root)
 
 
-def _write_marker(root: Path) -> None:
+def write_marker(root: Path) -> None:
     fresh = root / f"{MARKER}.new"
     remove(fresh)
     write(fresh, (json.dumps({"schema": SCHEMA, "what": "a package index made by trtllm-builder"}) + "\n").encode())

@@ -15,6 +15,7 @@ PEP 700 leaves keys with an underscore to the index.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
@@ -24,6 +25,7 @@ from trtllm_builder.index.model import STANDINGS, Lock, Needs, Wheel, is_safe_na
 API = "1.3"  # PEP 740's
 FORM = 1  # of all pages; another number here makes them all anew
 _PRIVATE = "_trtllm"
+_SHA256, _PLACE = re.compile(r"[0-9a-f]{64}"), re.compile(r"files/[a-z0-9][a-z0-9-]*/[0-9a-f]{16}")
 
 
 def project_html(project: str, wheels: Sequence[Wheel], root: str) -> str:
@@ -138,7 +140,7 @@ def _wheel(project: str, file: dict[str, Any]) -> Wheel:
     needs: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in ours["needs"].items()}
     if not is_safe_name(str(file["filename"])) or ours["standing"] not in STANDINGS:
         raise ValueError("it names a file that cannot be")
-    return Wheel(
+    wheel = Wheel(
         project=project,
         version=str(ours["version"]),
         filename=str(file["filename"]),
@@ -156,6 +158,9 @@ def _wheel(project: str, file: dict[str, Any]) -> Wheel:
         yanked=None if yanked is False else "" if yanked is True else str(yanked),
         keep=str(ours["keep"]) if "keep" in ours else None,
     )
+    if not _SHA256.fullmatch(wheel.sha256) or not _PLACE.fullmatch(wheel.directory) or not wheel.age:
+        raise ValueError("it names a place that cannot be")
+    return wheel
 
 
 def _dump(document: object) -> str:

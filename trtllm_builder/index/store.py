@@ -6,14 +6,14 @@
     .current -> .generations/00000012       one rename of this link is the whole change
     simple, v, locks, index.html -> .current/...
 
-A publisher places files, writes a generation, makes both durable and then turns the link. Killed before that, it leaves
-things that no page names; the next one removes them. The generation before stays for whoever is reading it.
+A publisher notes where it will place files, places them, writes a generation, makes all durable and then turns the
+link. Killed before that, it leaves things that no page names; the next one removes them, and no other file. The
+generation before stays for whoever is reading it.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ from pathlib import Path
 
 from trtllm_builder.errors import PublishError
 from trtllm_builder.index.files import copy, make_directory, point, remove, settle, told, write
-from trtllm_builder.index.generation import GENERATIONS, PAGES, unused_pages, write_generation
+from trtllm_builder.index.generation import GENERATIONS, PAGES, mending, unused_pages, write_generation
+from trtllm_builder.index.journal import forget, note, noted
 from trtllm_builder.index.model import Index, Wheel
 from trtllm_builder.index.opening import CURRENT, FILES, GENERATION, INCOMING, LOCK, PATIENCE, Store, nobody_waits
+from trtllm_builder.index.salvage import places
 from trtllm_builder.index.turn import my_turn
-
-_PLACE = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,12 @@ class Turn:
         if os.path.lexists(final.parent):
             _refuse_link(final.parent)
         make_directory(final.parent)
-        remove(final)
-        incoming.rename(final)
+        if os.path.lexists(final):
+            _refuse_link(final)
+            _replace(final, incoming)
+        else:
+            note(self.root, [wheel.directory])
+            incoming.rename(final)
         settle(final.parent)
         settle(final.parent.parent)
 
@@ -81,9 +85,25 @@ class Turn:
     def show(self, index: Index) -> None:
         """From here on the index holds ``index``, whose files are all placed. Raises OSError."""
         fresh = self.shown.with_name(f"{int(self.shown.name) + 1:08d}")
+        stay = {wheel.directory for wheel in index.wheels}
+        note(self.root, sorted({wheel.directory for wheel in self.index.wheels} - stay))
         write_generation(self.root, fresh, index, (self.shown, self.index) if self.fit else None)
         point(self.root / CURRENT, f"{GENERATIONS}/{fresh.name}")
-        _tidy(self.root, fresh.name, index)
+        tidy(self.root, fresh.name, index)
+
+
+def _replace(final: Path, incoming: Path) -> None:
+    """File by file, so that no moment is without a wheel that may be the only one of its bytes."""
+    names = {path.name for path in incoming.iterdir()}
+    for name in sorted(names):
+        if (final / name).is_dir():
+            remove(final / name)
+        (incoming / name).replace(final / name)
+    for path in final.iterdir():
+        if path.name not in names:
+            remove(path)
+    settle(final)
+    incoming.rmdir()
 
 
 def _copy(source: Path, target: Path, sha256: str) -> None:
@@ -101,27 +121,37 @@ def taking_turn(
     """
     root = store.root
     with told(root), my_turn(root / LOCK, patience=patience, waiting=waiting):
-        for name in (FILES, PAGES, GENERATIONS):
-            _refuse_link(root / name)
+        require_directories(root)
         shown, index, fit = store.state()
-        if shown.parent.name != GENERATIONS or not GENERATION.fullmatch(shown.name):
-            raise PublishError(f"{root / CURRENT} leads to {shown}, which we did not make", remedy="see who changed it")
-        _tidy(root, shown.name, index)
+        tidy(root, shown.name, index)
         try:
             yield Turn(root, shown, index, fit)
         except BaseException:
             with suppress(OSError):  # room, when that was what lacked
-                _tidy(root, store.shown().name, store.read())
+                tidy(root, store.shown().name, store.read())
             raise
+
+
+def require_directories(root: Path) -> None:
+    """Raises PublishError where one of those that hold everything is none, or a link elsewhere."""
+    for name in (FILES, PAGES, GENERATIONS):
+        if not os.path.lexists(root / name):
+            raise PublishError(f"{root / name} is missing", remedy=mending(root))
+        _refuse_link(root / name)
 
 
 def _refuse_link(path: Path) -> None:
     if path.is_symlink() or not path.is_dir():
-        raise PublishError(f"{path} is no directory, so it is not ours to write into", remedy="see who changed it")
+        raise PublishError(
+            f"{path} is no directory, so it is not ours to write into",
+            remedy="see who changed it; put the directory itself in its place"
+            + (f", or remove it: then {mending(path.parent)}" if path.name in (PAGES, GENERATIONS) else ""),
+        )
 
 
-def _tidy(root: Path, shown: str, index: Index) -> None:
-    """Removes what no page names: half a publication, or what was pruned."""
+def tidy(root: Path, shown: str, index: Index) -> None:
+    """Removes what an unfinished publication left, and what was pruned: pages that no generation to keep shows, and of
+    the files those that were noted. ``shown``: the name of the generation that shows ``index``. Raises OSError."""
     for name in (INCOMING, f"{CURRENT}.new"):
         remove(root / name)
     kept = {shown, f"{int(shown) - 1:08d}"}
@@ -130,16 +160,13 @@ def _tidy(root: Path, shown: str, index: Index) -> None:
             remove(generation)
     for path in unused_pages(root, (root / GENERATIONS / name for name in kept)):
         remove(path)
-    for path in orphans(root, index):
-        remove(path)
+    for place in sorted(noted(root) - {wheel.directory for wheel in index.wheels}):
+        if not (root / place).parent.is_symlink():
+            remove(root / place)
+    forget(root)
 
 
-def orphans(root: Path, index: Index) -> list[Path]:
+def unnamed(root: Path, index: Index) -> list[Path]:
     """Places in ``files/`` that are ours by their names and that ``index`` does not name."""
     named = {wheel.directory for wheel in index.wheels}
-    found = []
-    for project in (root / FILES).iterdir():
-        if project.is_dir() and not project.is_symlink():
-            places = [place for place in project.iterdir() if _PLACE.fullmatch(place.name)]
-            found += [place for place in places if f"{FILES}/{project.name}/{place.name}" not in named]
-    return found
+    return [place for place in places(root) if os.path.relpath(place, root) not in named]

@@ -18,6 +18,7 @@ from trtllm_builder.publish.evidence import RECORD
 from trtllm_builder.publish.rules import Candidate
 
 Outcome = Literal["published", "already there", "restored", "verified", "completed"]
+TIME = "%Y-%m-%dT%H:%M:%S.%fZ"  # PEP 700's
 _RANK: tuple[Standing, ...] = ("unverified", "unimported", "verified")
 
 
@@ -46,7 +47,7 @@ def add(
     these were built from, so that they may be pruned.
     """
     _refuse_twins(candidates)
-    at = (now or datetime.now(timezone.utc)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    at = (now or datetime.now(timezone.utc)).strftime(TIME)
     store = make_index(root, waiting=waiting)
     added: list[Added] = []
     with taking_turn(store, patience=patience, waiting=waiting) as turn:
@@ -74,8 +75,8 @@ def _refuse_twins(candidates: Sequence[Candidate]) -> None:
             )
 
 
-def _refuse_impostor(index: Index, one: Wheel) -> None:
-    """Of a project that we build, a wheel without a record could outrank ours by its version alone."""
+def refuse_impostor(index: Index, one: Wheel) -> None:
+    """Of a project that we build, a wheel without a record could outrank ours by its version alone: PublishError."""
     ours = next((w for w in index.wheels if w.project == one.project and RECORD in w.beside), None)
     if ours is not None and RECORD not in one.beside:
         raise PublishError(
@@ -87,14 +88,14 @@ def _refuse_impostor(index: Index, one: Wheel) -> None:
 def _add(turn: Turn, index: Index, candidate: Candidate, mine: Wheel) -> Added:
     there = index.named(candidate.filename)
     if there is None:
-        _refuse_impostor(index, mine)
+        refuse_impostor(index, mine)
         turn.place(mine, candidate.path, candidate.metadata, candidate.beside)
         return Added(mine, "published")
     if there.sha256 != mine.sha256 or there.filename != mine.filename:
         raise PublishError(
             f"the index has {there.filename} with other bytes: sha256 {there.sha256}, yours has {mine.sha256}",
-            remedy="what was published stays as it is: build yours with another version or build tag "
-            "(--locked gives one), or yank the other",
+            remedy="what was published stays as it is, also when it is yanked: build yours with another version or "
+            "build tag (--locked gives one)",
         )
     lost = {s for s, sha256 in there.beside.items() if not has(turn.root / f"{there.path}{s}", sha256)}
     told = _told(there, mine, lost)

@@ -22,6 +22,7 @@ from trtllm_builder.index.opening import make_index, open_index
 from trtllm_builder.index.published import find_by_lock
 from trtllm_builder.publish.add import add
 from trtllm_builder.publish.change import prune, yank
+from trtllm_builder.publish.inspect import inspect
 from trtllm_builder.publish.rules import Allowed, Candidate, judge
 
 pytestmark = pytest.mark.integration
@@ -142,7 +143,7 @@ def killed_everywhere(before: Path, act: Act, tmp_path: Path, *between: dict[str
         # The next one does its work and leaves nothing of the killed one.
         act(index)
         assert seen(index) == new, f"not repaired, at step {step}"
-        assert check(open_index(index))[1] == (), f"left over, at step {step}"
+        assert check(open_index(index), inspect)[1] == (), f"left over, at step {step}"
         assert not list(index.glob(".incoming*")) and not list(index.glob("*.new"))
         if over:
             return step

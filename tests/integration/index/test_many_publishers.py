@@ -15,6 +15,7 @@ from trtllm_builder.errors import PublishError
 from trtllm_builder.index.check import check
 from trtllm_builder.index.opening import open_index
 from trtllm_builder.publish.add import add
+from trtllm_builder.publish.inspect import inspect
 from trtllm_builder.publish.rules import Allowed, judge
 
 pytestmark = pytest.mark.integration
@@ -37,7 +38,7 @@ def test_ten_publishers_at_once_lose_nothing(make_wheel: Make, environ: dict[str
         out, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
         assert [one["outcome"] for one in json.loads(out)["wheels"]] == ["published"]
-    held, problems = check(open_index(index))
+    held, problems = check(open_index(index), inspect)
     assert sorted(wheel.filename for wheel in held.wheels) == sorted(wheel.name for wheel in wheels)
     assert problems == ()
 
@@ -52,7 +53,7 @@ def test_one_name_from_ten_publishers_is_one_file(make_wheel: Make, environ: dic
     ]
     ends = {(process.communicate(timeout=120)[1] and process.returncode) or process.returncode for process in running}
     assert ends == {0, 8} and sorted(process.returncode for process in running) == [0, 8, 8, 8, 8]
-    held, problems = check(open_index(index))
+    held, problems = check(open_index(index), inspect)
     assert len(held.wheels) == 1 and problems == ()
 
 
@@ -72,7 +73,7 @@ def test_a_full_disk_leaves_the_index_as_it_was(make_wheel: Make, tmp_path: Path
         with pytest.raises(PublishError, match="there is no room left") as caught:
             add([large], index)
         assert "the index is as it was; free space" in caught.value.remedy
-        held, problems = check(open_index(index))
+        held, problems = check(open_index(index), inspect)
         assert [wheel.version for wheel in held.wheels] == ["1.0"] and problems == ()
         assert os.statvfs(small).f_bavail >= free - 2  # what it took is given back at once
         # Pages need room, too.
@@ -81,7 +82,7 @@ def test_a_full_disk_leaves_the_index_as_it_was(make_wheel: Make, tmp_path: Path
             add([judge(make_wheel("small", "1.1"), OTHERS)], index)
         (small / "other").unlink()
         add([judge(make_wheel("small", "1.1"), OTHERS)], index)
-        held, problems = check(open_index(index))
+        held, problems = check(open_index(index), inspect)
         assert len(held.wheels) == 2 and problems == ()
     finally:
         subprocess.run(["umount", str(small)], check=True)

@@ -14,12 +14,14 @@ import pytest
 
 from trtllm_builder.errors import PublishError, UsageError
 from trtllm_builder.index import generation, simple
-from trtllm_builder.index.check import check, repair
+from trtllm_builder.index.check import check
 from trtllm_builder.index.opening import make_index, open_index
 from trtllm_builder.index.published import find_by_lock
 from trtllm_builder.index.store import taking_turn
 from trtllm_builder.publish.add import add
 from trtllm_builder.publish.change import find, prune, yank
+from trtllm_builder.publish.inspect import inspect
+from trtllm_builder.publish.repair import repair
 from trtllm_builder.publish.rules import Allowed, Candidate, judge
 
 Make = Callable[..., Path]
@@ -62,7 +64,7 @@ def test_everything_lies_where_the_pages_say(
         assert os.path.normpath(index / tree / "tensorrt-llm" / url.replace("%2B", "+")) == str(place)
         assert url in (index / tree / "tensorrt-llm" / "index.html").read_text()
     validate("index-lock", json.loads((index / "locks" / f"{'a' * 64}.json").read_text()))
-    assert check(open_index(index))[1] == ()
+    assert check(open_index(index), inspect)[1] == ()
 
 
 def test_real_attestations_are_named_by_the_pages(make_wheel: Make, index: Path) -> None:
@@ -84,7 +86,7 @@ def test_real_attestations_are_named_by_the_pages(make_wheel: Make, index: Path)
     assert file["provenance"] == f"{file['url']}.provenance"
     assert json.loads(Path(os.path.normpath(index / "simple" / "small" / file["provenance"])).read_text()) == bundle
     assert f'data-provenance="{file["provenance"]}"' in (index / "simple" / "small" / "index.html").read_text()
-    assert check(open_index(index))[1] == ()
+    assert check(open_index(index), inspect)[1] == ()
 
 
 def test_the_same_bytes_again_change_nothing(built: Candidate, index: Path) -> None:
@@ -103,7 +105,7 @@ def test_other_bytes_under_a_name_are_refused_in_any_spelling(make_wheel: Make, 
         with pytest.raises(PublishError, match="with other bytes"):
             add([more, other], index)
     # All or none: the wheel beside it did not get in, and nothing of it was left.
-    held, problems = check(open_index(index))
+    held, problems = check(open_index(index), inspect)
     assert [wheel.project for wheel in held.wheels] == ["small-pack"] and problems == ()
     assert (index / ".current").readlink() == before
 
@@ -144,13 +146,13 @@ def test_what_the_index_lost_is_restored_by_publishing_it_again(built: Candidate
     data = bytearray(place.read_bytes())
     data[100] ^= 1
     place.write_bytes(data)
-    _, (problem,) = check(open_index(index))
+    _, (problem,) = check(open_index(index), inspect)
     assert problem.path == one.wheel.path and "has the sha256" in problem.what and not problem.repairable
     assert [added.outcome for added in add([built], index)] == ["restored"]
     shutil.rmtree(place.parent)
-    assert {problem.what for problem in check(open_index(index))[1]} == {"is missing"}
+    assert {problem.what for problem in check(open_index(index), inspect)[1]} == {"is missing"}
     assert [added.outcome for added in add([built], index)] == ["restored"]
-    assert check(open_index(index))[1] == ()
+    assert check(open_index(index), inspect)[1] == ()
 
 
 def test_more_that_is_known_later_is_taken_over(make_build: Make, index: Path) -> None:
@@ -171,7 +173,7 @@ def test_more_that_is_known_later_is_taken_over(make_build: Make, index: Path) -
     assert [one.outcome for one in add([judge(make_build(record=skipped), Allowed(unimported=True))], index)] == [
         "already there"
     ]
-    assert check(open_index(index))[1] == ()
+    assert check(open_index(index), inspect)[1] == ()
 
 
 def test_a_yanked_build_is_to_be_built_again(built: Candidate, index: Path) -> None:
@@ -205,7 +207,7 @@ def test_what_was_pruned_is_gone_and_the_rest_is_sound(make_build: Make, index: 
     assert [wheel.version for wheel in prune(index, 1, (), dry_run=True).gone] == ["1.2.0+sd.cu130.sm89"]
     assert len(open_index(index).read().wheels) == 3
     prune(index, 1, ())
-    held, problems = check(open_index(index))
+    held, problems = check(open_index(index), inspect)
     assert [wheel.version for wheel in held.wheels] == ["1.1.0+sd.cu130.sm89", "1.3.0+sd.cu130.sm89"]
     assert problems == () and len(list(index.rglob("files/**/*.whl"))) == 2
 
@@ -219,20 +221,24 @@ def test_what_is_wrong_is_told_and_what_can_be_is_mended(make_wheel: Make, built
     (index / "locks").unlink()
     (index / ".incoming").mkdir()
     (index / "files" / "small" / ("0" * 16)).mkdir()
-    told = {problem.path.rpartition("/")[2]: problem for problem in check(store)[1]}
+    told = {problem.path.rpartition("/")[2]: problem for problem in check(store, inspect)[1]}
     assert set(told) == {"small", "index.json", "more.json", "locks", ".incoming", "0" * 16}
     assert all(problem.repairable for problem in told.values())
-    assert repair(index)[1] == () and check(store)[1] == ()
+    assert repair(index).problems == () and check(store, inspect)[1] == ()
     (index / built.path.name).write_text("")  # a file of somebody else's is none of our business
     (index / "files" / "README").write_text("")
-    assert check(store)[1] == ()
+    assert check(store, inspect)[1] == ()
 
 
 def test_a_page_that_is_the_memory_of_the_index_cannot_be_lost_silently(built: Candidate, index: Path) -> None:
     add([built], index)
     page = index / "simple" / "tensorrt-llm" / "index.json"
     page.write_text(page.read_text()[:-20])
-    for act in (lambda: add([built], index), lambda: check(open_index(index)), lambda: yank(index, "a==1", "")):
+    for act in (
+        lambda: add([built], index),
+        lambda: check(open_index(index), inspect),
+        lambda: yank(index, "a==1", ""),
+    ):
         with pytest.raises(PublishError, match="cannot be read"):
             act()
     assert list(index.rglob("files/**/*.whl"))
@@ -262,7 +268,7 @@ def test_an_index_reached_through_a_link_is_fine(built: Candidate, index: Path, 
     (tmp_path / "real").mkdir()
     index.symlink_to(tmp_path / "real")
     add([built], index)
-    assert check(open_index(tmp_path / "real"))[1] == ()
+    assert check(open_index(tmp_path / "real"), inspect)[1] == ()
 
 
 @pytest.mark.parametrize("marker", ["", "{}", "[]", '{"schema": 99}', "\x00"])
@@ -314,4 +320,4 @@ def test_a_disk_without_hard_links_gets_copies(make_wheel: Make, index: Path, mo
     add([judge(make_wheel(), OTHERS)], index)
     monkeypatch.setattr(os, "link", refuse)
     add([judge(make_wheel("b"), OTHERS)], index)
-    assert check(open_index(index))[1] == ()
+    assert check(open_index(index), inspect)[1] == ()

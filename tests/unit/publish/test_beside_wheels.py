@@ -17,6 +17,7 @@ from trtllm_builder.index.check import check
 from trtllm_builder.index.opening import open_index
 from trtllm_builder.index.store import Turn
 from trtllm_builder.publish.add import add
+from trtllm_builder.publish.inspect import inspect
 from trtllm_builder.publish.rules import Allowed, judge
 from trtllm_builder.repro.inputs import Input
 from trtllm_builder.repro.lock import Lock
@@ -89,18 +90,18 @@ def test_the_index_knows_the_hash_of_each(build: Callable[..., Path], index: Pat
     for suffix in sorted(SUFFIXES):
         good = held(index, suffix).read_bytes()
         held(index, suffix).write_bytes(good + b" ")
-        _, (problem,) = check(open_index(index))
+        _, (problem,) = check(open_index(index), inspect)
         assert problem.path.endswith(suffix) and "has the sha256" in problem.what and not problem.repairable
         assert publish(wheel, index) == "restored" and held(index, suffix).read_bytes() == good
         held(index, suffix).unlink()
-        assert publish(wheel, index) == "restored" and check(open_index(index))[1] == ()
+        assert publish(wheel, index) == "restored" and check(open_index(index), inspect)[1] == ()
 
 
 def test_lost_metadata_is_restored_too(build: Callable[..., Path], index: Path) -> None:
     wheel = build()
     publish(wheel, index)
     held(index, ".metadata").unlink()
-    assert publish(wheel, index) == "restored" and check(open_index(index))[1] == ()
+    assert publish(wheel, index) == "restored" and check(open_index(index), inspect)[1] == ()
 
 
 def test_a_signature_that_is_made_later_gets_in(build: Callable[..., Path], index: Path) -> None:
@@ -111,7 +112,7 @@ def test_a_signature_that_is_made_later_gets_in(build: Callable[..., Path], inde
         signed.write_text(envelope(wheel, key))
         assert publish(wheel, index) == "completed"
         assert held(index, ".intoto.jsonl").read_text() == envelope(wheel, key)
-        assert publish(wheel, index) == "already there" and check(open_index(index))[1] == ()
+        assert publish(wheel, index) == "already there" and check(open_index(index), inspect)[1] == ()
     assert "signed provenance" in (index / "index.html").read_text()
     # A copy without it takes nothing away, also when the wheel itself has to be restored.
     text = signed.read_text()
@@ -119,7 +120,7 @@ def test_a_signature_that_is_made_later_gets_in(build: Callable[..., Path], inde
     assert publish(wheel, index) == "already there"
     held(index, "").write_bytes(b"")
     assert publish(wheel, index) == "restored"
-    assert held(index, ".intoto.jsonl").read_text() == text and check(open_index(index))[1] == ()
+    assert held(index, ".intoto.jsonl").read_text() == text and check(open_index(index), inspect)[1] == ()
 
 
 def envelope(wheel: Path, key: str) -> str:
@@ -146,7 +147,7 @@ def test_files_of_two_builds_are_never_mixed(build: Callable[..., Path], index: 
     assert publish(again, index) == "already there"
     assert {suffix: held(index, suffix).read_bytes() for suffix in before} == before
     held(index, ".record.json").unlink()
-    assert publish(again, index) == "restored" and check(open_index(index))[1] == ()
+    assert publish(again, index) == "restored" and check(open_index(index), inspect)[1] == ()
     assert set(open_index(index).read().wheels[0].beside) == SUFFIXES and not held(index, ".intoto.jsonl").exists()
     assert held(index, ".record.json").read_bytes() == side(again, ".record.json").read_bytes()
 
