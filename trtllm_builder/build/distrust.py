@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
+from trtllm_builder.build.populated import distrust_populated
 from trtllm_builder.build.run import Run
 from trtllm_builder.source.edits import tree_identity
 from trtllm_builder.upstream.generated import generated_trees
@@ -40,6 +41,7 @@ def distrust(run: Run) -> None:
             "cache serves what was compiled"
         )
         shutil.rmtree(build)
+    distrust_populated(run)
     if is_cache_broken(build):
         run.observer.note("CMakeCache.txt was cut short; CMake starts without it, and what is compiled stays")
     if is_cache_broken(build) or is_half_configured(build):

@@ -1,5 +1,5 @@
-"""Files of the checkout that were changed by hand: neither as obtained, nor as our patches left them, nor a product of
-upstream's build.
+"""Files that were changed by hand: neither as obtained, nor as our patches left them, nor a product of upstream's
+build; those that CMake fetched by itself too (populated.py).
 
 Before patches are written the journal gets a ``patching`` event with what each file will hold then, and the originals
 are kept beside the checkout. So it is known at any time, also after a kill between two files, which difference is
@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from trtllm_builder.build.journal import Json, digest
+from trtllm_builder.build.populated import populated_edits
 from trtllm_builder.build.workspace import Workspace
 from trtllm_builder.errors import PatchError, Where
 from trtllm_builder.patching.results import Change
@@ -30,6 +31,8 @@ _SHOWN = 3
 # For CUDA 12 some releases move comment signs in it, at every packaging.
 REQUIREMENTS = "requirements.txt"
 MADE = ".made"
+# In a checkout this is a product of upstream's build, and so no edit.
+_OF_CMAKE = "build/"
 
 
 def patches_key(request: Request) -> str:
@@ -42,11 +45,17 @@ def patches_key(request: Request) -> str:
 
 
 def find_edits(workspace: Workspace, environ: Mapping[str, str], *, patched: bool = False) -> dict[str, str]:
-    """Files changed by hand, with the sha256 of what they hold now, empty for those that were taken away.
+    """All files changed by hand, with the sha256 of what they hold now, empty for those that were taken away: those of
+    the checkout relative to that, others to the workspace, as ``build/_deps/...``.
 
     While patches are still to be applied, or applied again, a file without them is none of these; once the checkout is
     ``patched`` it is. Raises SourceError, or HostError when git is missing.
     """
+    return {**checkout_edits(workspace, environ, patched=patched), **populated_edits(workspace, environ)}
+
+
+def checkout_edits(workspace: Workspace, environ: Mapping[str, str], *, patched: bool = False) -> dict[str, str]:
+    """Those of the checkout alone."""
     now = changed(workspace.source, environ)
     last = _last(workspace)
     before: dict[str, str] = last["before"] if last else {}
@@ -60,6 +69,20 @@ def find_edits(workspace: Workspace, environ: Mapping[str, str], *, patched: boo
     if _is_rewritten(workspace):
         names.discard(REQUIREMENTS)
     return {name: now.get(name) or digest_of(workspace.source / name) for name in sorted(names)}
+
+
+def note_edits(workspace: Workspace, edits: Mapping[str, str]) -> None:
+    """Write down what is edited now, and have what was edited before and is not so any more compiled again: a file that
+    is put back with its old time is older than the object which was made of the edit."""
+    events = (event for event in reversed(workspace.journal.events()) if event["event"] in ("edits", "rebuild"))
+    before: dict[str, str] = next(events, {}).get("files", {})
+    if before == edits:
+        return
+    for name in before:
+        path = (workspace.root if name.startswith(_OF_CMAKE) else workspace.source) / name
+        if before[name] != edits.get(name) and path.is_file() and not path.is_symlink():
+            os.utime(path)
+    workspace.journal.append("edits", files=dict(edits))
 
 
 def told(edits: Mapping[str, str]) -> str:
@@ -80,7 +103,7 @@ def note_patching(
     will = {change.path: hashlib.sha256(change.after).hexdigest() for change in changes}
     if last is not None and last["key"] == key and will.items() <= noted.items():
         return
-    edits = find_edits(workspace, environ)
+    edits = checkout_edits(workspace, environ)
     # What lies under a patch stays the original when one more file is written, such as the version.
     originals: dict[str, str] = dict(last["originals"]) if last else {}
     for change in changes:
@@ -118,7 +141,7 @@ def is_unaccounted(workspace: Workspace, environ: Mapping[str, str]) -> bool:
     if last is not None and last["event"] == "unpatched":
         return False
     # A kill after the originals were kept, and before the journal said so, left nothing written.
-    kept = (original_of(workspace, name) for name in find_edits(workspace, environ))
+    kept = (original_of(workspace, name) for name in checkout_edits(workspace, environ))
     return any(original.is_file() or original.with_suffix(MADE).is_file() for original in kept)
 
 

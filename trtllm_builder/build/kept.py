@@ -84,14 +84,20 @@ def keep(run: Run) -> None:
 
 def keep_wheel(run: Run, file: Path, digest: str) -> None:
     """A copy of the run's wheel, whose bytes ``file`` has, for later builds from the same lock, with what stands beside
-    it in --out. That it could not be made is a note."""
+    it in --out. That it could not be made is a note, and so is a wheel with other bytes that is there already."""
     store, name = Path(run.plan.caches) / WHEELS, directory_name(digest, run.build_tag)
     wheel, sha256 = Path(run.results["record"]["wheel"]), run.results["record"]["sha256"]
     try:
         store.mkdir(parents=True, exist_ok=True)
-        with suppress(*UNSOUND):
-            if read_kept(store / name, digest, "").record["wheel"]["sha256"] == sha256:
-                return
+        first = _sha256_of_kept(store / name, digest)
+        if first and first != sha256:
+            # One lock, one wheel: which of the two is right no build can say.
+            run.observer.note(
+                f"an earlier build made another wheel of the same lock, {first[:16]} and not {sha256[:16]}, and that "
+                f"one stays in {store / name} for later builds; `trtllm-build rebuild {wheel}` says what differs"
+            )
+        if first:
+            return
         fresh = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=store))
         try:
             _link(file, fresh / wheel.name)
@@ -105,6 +111,13 @@ def keep_wheel(run: Run, file: Path, digest: str) -> None:
         _trim(store, run.plan.profile)
     except OSError as error:
         run.observer.note(f"the wheel is not kept for later builds from the same lock: {error}")
+
+
+def _sha256_of_kept(directory: Path, digest: str) -> str:
+    """Of the wheel there, empty where none is that is sound."""
+    with suppress(*UNSOUND):
+        return str(read_kept(directory, digest, "").record["wheel"]["sha256"])
+    return ""
 
 
 def _link(source: Path, target: Path) -> None:

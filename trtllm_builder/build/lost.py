@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from trtllm_builder.build.edits import MADE, REQUIREMENTS, find_edits, original_of, without_signs
+from trtllm_builder.build.edits import MADE, REQUIREMENTS, checkout_edits, original_of, without_signs
 from trtllm_builder.build.run import Run
 from trtllm_builder.source.edits import digest_of
 from trtllm_builder.text import clean
@@ -24,7 +24,7 @@ def recover(run: Run) -> None:
     """
     workspace, environ = run.workspace, run.material.request.environ
     aside = workspace.aside / run.identifier
-    for name in find_edits(workspace, environ):
+    for name in checkout_edits(workspace, environ):
         held, original = workspace.source / name, original_of(workspace, name)
         made = original.with_suffix(MADE)
         if held.is_symlink() or not held.is_file() or not (original.is_file() or made.is_file()):
@@ -39,7 +39,7 @@ def recover(run: Run) -> None:
         shutil.copy2(original, fresh)
         fresh.replace(held)
     # An original of another commit is none.
-    for name in find_edits(workspace, environ):
+    for name in checkout_edits(workspace, environ):
         if (aside / name).is_file():
             shutil.copy2(aside / name, workspace.source / name)
     times = {str(path.relative_to(aside)): (digest_of(path), path.stat().st_mtime_ns) for path in _files(aside)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from trtllm_builder.build.edits import (
     is_patched_otherwise,
     is_unaccounted,
     keep_times,
+    note_edits,
     note_patching,
     patches_key,
     take_back,
@@ -23,7 +25,7 @@ from trtllm_builder.build.journal import Json
 from trtllm_builder.build.lost import recover, settle
 from trtllm_builder.build.run import Run, named_digests
 from trtllm_builder.build.workspace import Workspace
-from trtllm_builder.errors import HostError, PatchError, SourceError, UsageError
+from trtllm_builder.errors import HostError, PatchError, ProfileError, SourceError, UsageError
 from trtllm_builder.patching.version_label import labelled_changes
 from trtllm_builder.patching.write import write_all
 from trtllm_builder.plan.make import plan_checkout
@@ -114,7 +116,7 @@ def _make_way(run: Run) -> None:
     edits = find_edits(run.workspace, run.material.request.environ)
     if edits:
         raise SourceError(
-            f"another source is wanted in {run.workspace.source}, and files there were edited by hand: {told(edits)}",
+            f"another source is wanted in {run.workspace.root}, and files there were edited by hand: {told(edits)}",
             remedy="keep what you need of them, then begin anew with --rebuild",
         )
     take_back(run.workspace)
@@ -150,6 +152,8 @@ def plan_again(run: Run) -> None:
     if is_patched_otherwise(workspace, patches_key(request)):
         take_back(workspace)
     run.edits = find_edits(workspace, request.environ)
+    note_edits(workspace, run.edits)
+    refuse_edits(run, run.edits)
     if run.edits:
         run.observer.note(f"edited by hand, so that the wheel is marked dirty: {told(run.edits)}")
     try:
@@ -173,6 +177,16 @@ def plan_again(run: Run) -> None:
         raise SourceError(
             f"{len(pointers)} files are still Git LFS pointers, the first is {pointers[0]}",
             remedy="install git-lfs and set source.lfs: true; in a --source directory run 'git lfs pull'",
+        )
+
+
+def refuse_edits(run: Run, edits: Mapping[str, str]) -> None:
+    """Raises ProfileError when the run is held to a lock, which knows of no edits."""
+    if edits and run.material.request.locked is not None:
+        raise ProfileError(
+            f"this is not what was locked: edited by hand in {run.workspace.root}: {told(edits)}",
+            remedy="undo that, give a new directory with --workspace, or begin anew with --rebuild, which throws the "
+            "edits away; without --locked a wheel of them is built and marked dirty",
         )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trtllm_builder.build.distrust import forget_configuration, is_unconfigured
+from trtllm_builder.build.edits import find_edits, note_edits
 from trtllm_builder.build.journal import Json
 from trtllm_builder.build.progress import Progress
 from trtllm_builder.build.run import told_as_sentences
@@ -73,6 +74,7 @@ def retarget(world: World, targets: Sequence[str], *, jobs: int | None, on_line:
         log.parent.mkdir(parents=True, exist_ok=True)
         workspace.temporary.mkdir(parents=True, exist_ok=True)
         wanted = _known(world, targets)
+        note_edits(workspace, find_edits(workspace, world.environment))
         workspace.journal.append("retarget", of=world.entry.identifier, targets=wanted)
         outcome = supervise(
             ["cmake", "--build", str(build), "--parallel", str(jobs or world.jobs), "--target", *wanted],

@@ -147,6 +147,11 @@ class Workspace:
         return self.root / "configured-with"
 
     @property
+    def populated(self) -> Path:
+        """Says how CMake left what it cloned and unpacked (build/populated.py)."""
+        return self.root / "populated.json"
+
+    @property
     def lock(self) -> Path:
         return self.root / "lock"
 

@@ -28,10 +28,13 @@ def check_out(cache: Cache, commit: str, directory: Path, *, timeout: float) -> 
             raise classify(done, doing)
 
 
-def changed_files(git: Git, directory: Path) -> tuple[str, ...]:
-    """Tracked files of this one repository that differ from HEAD, deleted ones included. Raises TransportError."""
-    words = ("diff", "--name-only", "--no-ext-diff", "--no-textconv", "--no-renames", "--ignore-submodules=all", "HEAD")
-    done = git.run(*words, directory=directory)
+def changed_files(git: Git, directory: Path, commit: str = "HEAD") -> tuple[str, ...]:
+    """Tracked files of this one repository that differ from ``commit``, with those that are gone.
+
+    Raises TransportError.
+    """
+    words = ("diff", "--name-only", "--no-ext-diff", "--no-textconv", "--no-renames", "--ignore-submodules=all")
+    done = git.run(*words, commit, "--", directory=directory)
     if not done.ok:
         raise classify(done, f"looking for changes in {directory}")
     return tuple(line for line in done.stdout.splitlines() if line)

@@ -43,9 +43,14 @@ def changed(destination: Path, environ: Mapping[str, str]) -> dict[str, str]:
         tree = GitTree.from_json(record)
         if tree is not None:
             placed = {one.path: one.oid for one in tree.objects}
-            bases = ["", *(path for path, _ in tree.submodules)]
-            present = [base for base in bases if (destination / base / ".git").is_dir()]
-            names = {_below(base, name) for base in present for name in changed_files(git, destination / base)}
+            commits = {"": tree.commit, **dict(tree.submodules)}
+            present = [base for base in commits if (destination / base / ".git").is_dir()]
+            # Not from HEAD: a commit that a person made there is no less an edit.
+            names = {
+                _below(base, name) for base in present for name in changed_files(git, destination / base, commits[base])
+            }
+            # Without its repository nothing is known of what lies there.
+            names |= {_below(base, ".git") for base in commits if base not in present}
         else:
             items = copied_items(record)
             placed = {}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 
 from trtllm_builder.errors import HostError, SourceError
 from trtllm_builder.source import obtain as obtain_module
+from trtllm_builder.source.edits import changed
 from trtllm_builder.source.git import CONFIG
 from trtllm_builder.source.model import SourceWant
 from trtllm_builder.source.records import read_record, write_record
@@ -118,6 +121,23 @@ def test_changed_files_are_kept_and_reported_until_a_reset(world: World, reposit
     assert (got.path / "a").read_text() == "patched" and kept.digest == got.digest
     reset = world.obtain(want, existing="reset")
     assert not reset.dirty and (got.path / "a").read_text() == "1" and not (got.path / "built.o").exists()
+
+
+def test_a_commit_made_there_hides_no_change_and_neither_does_a_lost_repository(
+    world: World, repository: Callable
+) -> None:
+    upstream = repository("up")
+    head = upstream.commit({"a": "1", "b": "2"})
+    got = world.obtain(SourceWant(upstream.url, "main", head))
+    assert changed(got.path, os.environ) == {}
+    (got.path / "a").write_text("by hand")
+    (got.path / "new").write_text("by hand")
+    author = ("-c", "user.name=x", "-c", "user.email=x@example.invalid")
+    for words in (("add", "-A"), (*author, "commit", "-q", "-m", "x")):
+        subprocess.run(["git", "-C", str(got.path), *words], check=True)
+    assert list(changed(got.path, os.environ)) == ["a", "new"]
+    shutil.rmtree(got.path / ".git")
+    assert ".git" in changed(got.path, os.environ)
 
 
 def test_another_commit_replaces_a_clean_checkout_but_not_a_changed_one(world: World, repository: Callable) -> None:

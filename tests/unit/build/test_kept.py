@@ -103,6 +103,18 @@ def test_sources_that_were_edited_are_nobody_elses(run: Any, tmp_path: Path) -> 
     assert look(run) is None and not run.observer.notes
 
 
+def test_of_two_wheels_of_one_lock_the_first_stays(run: Any, tmp_path: Path) -> None:
+    finish(run, tmp_path)
+    run.results["normalise"]["wheel"] = str(tmp_path / "other")
+    (tmp_path / "other").write_bytes(b"other bytes")
+    run.results["record"]["sha256"] = hashlib.sha256(b"other bytes").hexdigest()
+    kept.keep(cast(Run, run))
+    found = look(run)
+    assert found is not None and found.wheel.read_bytes() == b"a wheel"
+    (note,) = run.observer.notes
+    assert "another wheel of the same lock" in note and found.record["wheel"]["sha256"][:16] in note
+
+
 @pytest.mark.parametrize("damage", ["bytes", "gone", "no record", "another lock", "rubbish", "list", "deep"])
 def test_what_is_not_sound_is_told_and_not_taken_and_mended_by_the_next_build(
     run: Any, tmp_path: Path, damage: str
