@@ -12,7 +12,7 @@ from trtllm_builder.build.diagnosis.show import build_failure
 from trtllm_builder.build.disk_watch import DiskWatch
 from trtllm_builder.build.distrust import distrust, is_unconfigured
 from trtllm_builder.build.edits import find_edits, told
-from trtllm_builder.build.evidence import Jobs, gather, snapshot
+from trtllm_builder.build.evidence import Jobs, asked_by, gather, snapshot
 from trtllm_builder.build.gate import Gate, prepare_gate
 from trtllm_builder.build.gauges import Gauges
 from trtllm_builder.build.journal import Json
@@ -92,19 +92,20 @@ def do_compile(run: Run) -> Json:
     log, cache_log = run.log("compile"), run.log_directory / "ccache.stats"
     note_begin(cache_log)
     gate = Gate(run, client)
+    before, begun_at = snapshot(), log.stat().st_size if log.exists() else 0
+    run.journal.append("limit", run=run.identifier, memory=before.most, source=before.source)
     gauges = Gauges(
         workspace.build,
         run.log_directory,
         cache_log=cache_log,
         history=read_history(plan.profile, run.material.request.environ).seconds,
         jobs=plan.jobs.count,
-        memory_limit=plan.jobs.memory,
+        memory_limit=before.most,
         waited=gate.waited,
     )
     cache_dir = Path(run.environment.get("CCACHE_DIR", workspace.temporary))
     remote = run.material.request.loaded.profile.build.ccache.remote if plan.ccache else None
     secrets = run.material.request.environ
-    before, begun_at = snapshot(), log.stat().st_size if log.exists() else 0
     watch = DiskWatch(workspace.root)
     configured = False
     noted = 0
@@ -159,10 +160,11 @@ def do_compile(run: Run) -> Json:
             before,
             returncode=outcome.returncode,
             peak_memory=outcome.peak_memory,
-            jobs=Jobs(plan.jobs.count, plan.jobs.per_job, plan.jobs.reserve),
+            jobs=Jobs(plan.jobs.count, asked_by(run.material.request), plan.gate.on),
             directories=(workspace.root, Path(run.environment.get("CCACHE_DIR", workspace.root)), Path("/tmp")),  # noqa: S108
             alone=gate.killed,
             mended=gate.mended,
+            lost=gate.lost,
         )
         raise build_failure(log, begun_at, evidence, _ending(outcome.returncode))
     if not configured:

@@ -10,6 +10,7 @@ from trtllm_builder.gate.job import Killed
 from trtllm_builder.host.disk import Disk, probe_disk
 from trtllm_builder.host.kills import Kills, read_kills, rise
 from trtllm_builder.host.memory import MemoryLimit, read_memory
+from trtllm_builder.plan.request import Request
 from trtllm_builder.units import format_size
 
 
@@ -21,6 +22,16 @@ class Snapshot:
     kills: Kills
     limit: MemoryLimit | None
     total: int
+
+    @property
+    def most(self) -> int:
+        """Bytes that all processes together may have here."""
+        return min(self.limit.limit, self.total) if self.limit else self.total
+
+    @property
+    def source(self) -> str:
+        """What says so."""
+        return self.limit.source if self.limit and self.limit.limit <= self.total else "MemTotal in /proc/meminfo"
 
 
 def snapshot(root: Path = Path("/")) -> Snapshot:
@@ -34,18 +45,27 @@ def snapshot(root: Path = Path("/")) -> Snapshot:
 
 @dataclass(frozen=True)
 class Jobs:
-    """What the build was started with: jobs at a time, and bytes of memory planned for each and kept free."""
+    """What the build was started with: compilers at a time, where so many were asked for ("--jobs", "build.jobs", ""
+    where nobody did), and whether the gate lets each in when memory allows."""
 
     count: int
-    per_job: int
-    reserve: int
+    asked: str
+    gate: bool
+
+
+def asked_by(request: Request) -> str:
+    """Where so many jobs were asked for."""
+    if request.asked.jobs:
+        return "--jobs"
+    return "" if request.loaded.profile.build.jobs == "auto" else "build.jobs"
 
 
 @dataclass(frozen=True)
 class Evidence:
     """``returncode`` as subprocess gives it. ``killed`` is how many processes the kernel killed for memory during the
     build and ``killed_source`` the counter; None and the reason when that cannot be told. ``alone`` are compilers that
-    were killed for memory also when nothing else ran, ``mended`` how many were killed and then tried once more.
+    were killed for memory also when nothing else ran, ``mended`` how many were killed and then tried once more,
+    ``lost`` those whose client at the gate was killed.
     ``lowered`` is the limit at the start where that was a higher one. Sizes in bytes."""
 
     returncode: int | None
@@ -58,6 +78,7 @@ class Evidence:
     disks: tuple[tuple[str, Disk], ...] = ()
     alone: tuple[Killed, ...] = ()
     mended: int = 0
+    lost: tuple[str, ...] = ()
     lowered: int | None = None
 
     @property
@@ -103,6 +124,7 @@ def gather(
     directories: Iterable[Path] = (),
     alone: tuple[Killed, ...] = (),
     mended: int = 0,
+    lost: tuple[str, ...] = (),
     root: Path = Path("/"),
 ) -> Evidence:
     """What changed since ``before``. ``directories`` are those that the build wrote to."""
@@ -126,9 +148,6 @@ def gather(
         disks=tuple(disks.values()),
         alone=alone,
         mended=mended,
-        lowered=_most(before) if _most(now) < _most(before) else None,
+        lost=lost,
+        lowered=before.most if now.most < before.most else None,
     )
-
-
-def _most(seen: Snapshot) -> int:
-    return min(seen.limit.limit, seen.total) if seen.limit else seen.total

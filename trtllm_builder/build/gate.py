@@ -12,6 +12,7 @@ from trtllm_builder.build.progress import Progress
 from trtllm_builder.build.run import Run
 from trtllm_builder.gate.broker import Broker
 from trtllm_builder.gate.budget import BudgetReader
+from trtllm_builder.gate.decisions import Decisions
 from trtllm_builder.gate.job import Killed
 from trtllm_builder.gate.launcher import CLIENT, LOST, install_client, set_slots
 from trtllm_builder.gate.policy import Policy
@@ -97,6 +98,11 @@ class Gate:
         """How many compilers were killed for memory and tried once more."""
         return self._broker.again if self._broker else 0
 
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """Compilers whose client was killed."""
+        return self._broker.lost if self._broker else ()
+
     def tick(self, progress: Progress) -> Progress:
         """The progress with what the gate knows; a broker that is gone is told of once."""
         broker = self._broker
@@ -119,6 +125,9 @@ class Gate:
     def _say(self, what: str) -> None:
         if not self._told:
             self._told = True
+            decisions = Decisions(self._run.log_directory)
+            decisions.note("lost")
+            decisions.flush()
             self._run.observer.note(
                 f"{what}: without it no more than {self._run.plan.gate.slots} compilers run at once"
             )

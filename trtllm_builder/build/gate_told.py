@@ -38,13 +38,16 @@ def summary(logs: Path) -> dict[str, Any]:
 
 
 def told(logs: Path) -> str:
-    """One short line of what matters; "" when no compiler came to the gate. That all cores were busy is no news."""
+    """One short line of what matters; "" when no compiler came to the gate, which those that the cache has do not. That
+    all cores were busy is no news."""
     view = read_gate(logs, lambda moment: moment)
     if not view.jobs:
         return ""
     short = sum(seconds for job in view.jobs for why, seconds in job.waited.items() if why != "slots")
     waited = f"waited {format_duration(short)} for memory" if short >= 1 else "never waited for memory"
     largest = view.largest[0]
-    kills = f"; killed for it {view.kills} time{'s' * (view.kills > 1)}" if view.kills else ""
+    kills = f"; {view.kills} kill{'s' * (view.kills > 1)} for it" if view.kills else ""
     took = f"the largest took {format_size(largest.peak)}, expected {format_size(largest.predicted)}"
-    return f"compilers {waited}; {took}{kills}"
+    count = len(view.jobs)
+    who = f"{count} compiler{'s' * (count > 1)}" + (" (others got no answer at the gate)" if view.lost else "")
+    return f"{who} {waited}; {took}{kills}"

@@ -67,7 +67,8 @@ class Point:
 @dataclass(frozen=True)
 class Timeline:
     """All times are seconds since the run began, without the pauses between an interruption and going on (``breaks``
-    are where these were). ``memory_limit`` in bytes, 0 when it is not known."""
+    are where these were). ``memory_limit`` is what all processes together could have, in bytes, 0 when it is not known,
+    and ``memory_limit_source`` what said so."""
 
     run: str
     profile: str
@@ -79,7 +80,12 @@ class Timeline:
     steps: tuple[Placed, ...]
     points: tuple[Point, ...]
     memory_limit: int
+    memory_limit_source: str
     gate: GateView
+
+    def phases_of(self, stage: Span) -> tuple[Span, ...]:
+        """Upstream's phases while that stage was at work."""
+        return tuple(span for span in self.phases if stage.start <= (span.start + span.end) / 2 <= stage.end)
 
     @property
     def lanes(self) -> int:
@@ -126,6 +132,7 @@ class Timeline:
             "steps": [asdict(step) for step in self.steps],
             "points": [asdict(point) for point in self.points],
             "memory_limit": self.memory_limit,
+            "memory_limit_source": self.memory_limit_source,
             "peak_memory": self.peak_memory,
             "peak_disk": self.peak_disk,
             "cache": {"hits": hits, "calls": calls},
@@ -157,8 +164,8 @@ def read_timeline(journal: Journal, logs: Path, run: str) -> Timeline:
     clock = _Clock(starts)
     breaks = [clock(ended) for _, ended in starts[:-1]]
     plan: Json = next((event["plan"] for event in events if isinstance(event.get("plan"), dict)), {})
-    jobs = plan.get("jobs")
-    limit = jobs.get("memory") if isinstance(jobs, dict) else 0
+    limits = [event for event in events if event["event"] == "limit" and isinstance(event.get("memory"), int)]
+    limit: Json = limits[-1] if limits else {}
     return Timeline(
         run=run,
         profile=str(plan.get("profile", "")),
@@ -169,7 +176,8 @@ def read_timeline(journal: Journal, logs: Path, run: str) -> Timeline:
         phases=_phases(samples, clock, breaks),
         steps=_place(steps, clock),
         points=_points(samples, clock),
-        memory_limit=limit if isinstance(limit, int) else 0,
+        memory_limit=max(0, limit.get("memory", 0)),
+        memory_limit_source=str(limit.get("source", "")),
         gate=read_gate(logs, clock),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from trtllm_builder.build.timeline import Timeline
@@ -26,11 +26,11 @@ class Tip:
 
 @dataclass(frozen=True)
 class Curve:
-    """``path`` is the filled area, ``top`` what its upper edge stands for, ``limit`` the height of a line to keep below
+    """``path`` is the filled area, ``most`` the largest value, ``limit`` the height of a line to keep below
     and ``limit_text`` what it is; ``bound`` is such a line that changes."""
 
     title: str
-    top: str
+    most: str
     path: str
     tips: tuple[Tip, ...]
     limit: float | None = None
@@ -47,6 +47,9 @@ def curves(timeline: Timeline, width: int) -> list[Curve]:
     # The limit is only drawn where it is near: far above, it would press the curve flat.
     near = timeline.peak_memory <= timeline.memory_limit <= 2 * timeline.peak_memory
     memory = draw.curve("memory", [p.memory for p in points], format_size, timeline.memory_limit if near else None)
+    if timeline.memory_limit:
+        what = f"limit {format_size(timeline.memory_limit)} ({timeline.memory_limit_source})"
+        memory = replace(memory, limit_text=what)
     found = [
         memory,
         draw.curve("cores busy", [p.cpu for p in points], lambda value: f"{value:.1f} cores"),
@@ -119,5 +122,5 @@ class _Drawing:
             f"{self._moments[at] * self._scale:.2f},{HEIGHT - bound[at] / top * HEIGHT:.2f}"
             for at in range(0, len(bound), every)
         )
-        text = "the line: what they may hold" if line else f"limit {show(limit)}" if limit else ""
-        return Curve(title, show(top), "".join(parts), tips, height, text, line)
+        text = "the line: what they may hold" if line else ""
+        return Curve(title, show(max(values)), "".join(parts), tips, height, text, line)

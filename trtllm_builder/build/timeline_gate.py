@@ -17,7 +17,7 @@ _WHY = {
     "turn": "another one's turn had come",
     "pressure": "the kernel reported stalls for memory",
     "low memory": "hardly any memory was free",
-    "alone": "one that had been killed ran by itself",
+    "alone": "nothing may run beside one that was killed",
     "slots": "all cores were busy",
 }
 
@@ -64,8 +64,11 @@ class GateJob:
 
 @dataclass(frozen=True)
 class GateView:
+    """``lost``: at some time compilers got no answer, and those that ran then are not among ``jobs``."""
+
     points: tuple[GatePoint, ...] = ()
     jobs: tuple[GateJob, ...] = ()
+    lost: bool = False
 
     @property
     def waited(self) -> dict[str, float]:
@@ -88,6 +91,7 @@ class GateView:
         return {
             "points": [vars(point) for point in self.points],
             "jobs": [{**vars(job), "waited": {why: round(s, 2) for why, s in job.waited.items()}} for job in self.jobs],
+            "lost": self.lost,
         }
 
 
@@ -95,6 +99,7 @@ def read_gate(logs: Path, clock: Callable[[float], float]) -> GateView:
     """``clock`` makes seconds of the run of seconds since 1970. A line that makes no sense is passed over."""
     points: list[GatePoint] = []
     jobs: list[GateJob] = []
+    lost = False
     waits: dict[int, _Wait] = {}
     for event in read_lines(logs / DECISIONS):
         if not _fit(event):
@@ -104,6 +109,9 @@ def read_gate(logs: Path, clock: Callable[[float], float]) -> GateView:
             held, why = event["held"], str(event.get("why", ""))
             may = max(0, held + event["free"] - event["reserve"])
             points.append(GatePoint(clock(at), held, may, event["promised"], event["running"], event["waiting"], why))
+            continue
+        if kind == "lost":
+            lost = True
             continue
         if kind == "opened":
             # Numbers begin anew when a run is gone on with.
@@ -122,9 +130,9 @@ def read_gate(logs: Path, clock: Callable[[float], float]) -> GateView:
                     float(event["seconds"]), wait.by_reason, wait.kills,
                 )
             )  # fmt: skip
-        elif kind == "gone":
+        elif kind in ("gone", "refused"):
             del waits[number]
-    return GateView(tuple(points), tuple(jobs))
+    return GateView(tuple(points), tuple(jobs), lost)
 
 
 class _Wait:
@@ -150,6 +158,8 @@ _NUMBERS = {
     "started": ("job",),
     "killed": ("job",),
     "gone": ("job",),
+    "refused": ("job",),
+    "lost": (),
     "ended": ("job", "predicted", "peak", "seconds"),
 }
 

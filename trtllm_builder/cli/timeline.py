@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from trtllm_builder.build.timeline import Timeline
+    from trtllm_builder.build.timeline_gate import GateView
 
 _SLOWEST = 10
+_LARGEST = 5
 
 
 def timeline(
@@ -74,14 +76,44 @@ def _lines(found: Timeline) -> Iterator[str]:
         state = {"done": "", "unfinished": "  so far"}.get(span.state, f"  {span.state}")
         yield f"  {span.name:<14}{format_duration(span.seconds):>12}{state}"
         if span.name == "compile":
-            yield from (f"    {p.name:<12}{format_duration(p.seconds):>12}" for p in found.phases)
+            yield from (f"    {p.name:<12}{format_duration(p.seconds):>12}" for p in found.phases_of(span))
     if found.steps:
         hits, calls = found.hits
         cached = f", {hits} of {calls} from the compile cache" if calls else ""
         yield f"{len(found.steps)} build steps, {found.concurrency:.1f} running at once on average{cached}"
     if found.peak_memory:
-        yield f"at most {format_size(found.peak_memory)} of memory and {format_size(found.peak_disk)} of disk"
+        limit = f" (limit {format_size(found.memory_limit)}, {clean(found.memory_limit_source)})"
+        memory = f"{format_size(found.peak_memory)} of memory{limit if found.memory_limit else ''}"
+        yield f"at most {memory} and {format_size(found.peak_disk)} of disk"
+    yield from _gate_lines(found.gate)
     if found.steps:
         yield "slowest"
         for step in found.slowest[:_SLOWEST]:
             yield f"  {format_duration(step.seconds):>12}  {clean(step.output)}"
+
+
+def _gate_lines(gate: GateView) -> Iterator[str]:
+    """Budget against use, who waited and why, what was expected and what was taken."""
+    from trtllm_builder.text import clean
+    from trtllm_builder.units import format_duration, format_size
+
+    if not gate.jobs:
+        return
+    count = len(gate.jobs)
+    lost = "; others got no answer there" if gate.lost else ""
+    yield f"{count} compiler{'s' * (count > 1)} at the gate{lost}"
+    if gate.points:
+        most = max(gate.points, key=lambda point: point.held)
+        yield f"  held at most {format_size(most.held)} of the {format_size(most.may)} that they might then"
+    for why, seconds in gate.waited.items():
+        yield f"  waited {format_duration(seconds)} in all because {why}"
+    if gate.kills:
+        yield f"  killed for memory {gate.kills} time{'s' * (gate.kills > 1)}"
+    yield f"  {'took':>10}{'expected':>12}{'ran':>12}{'waited':>12}"
+    for job in gate.largest[:_LARGEST]:
+        waited = format_duration(job.waiting) if job.waiting >= 0.1 else ""
+        why = f" ({job.told})" if waited and job.told else ""
+        yield (
+            f"  {format_size(job.peak):>10}{format_size(job.predicted):>12}{format_duration(job.seconds):>12}"
+            f"{waited:>12}  {clean(job.source)}{why}"
+        )

@@ -17,19 +17,19 @@ from pathlib import Path
 from types import TracebackType
 
 from trtllm_builder.gate.decisions import Decisions
-from trtllm_builder.gate.door import caller, listen
+from trtllm_builder.gate.door import caller, has_told, listen, say
 from trtllm_builder.gate.held import held
 from trtllm_builder.gate.job import Job, Judge, Killed
 from trtllm_builder.gate.launcher import BROKER
+from trtllm_builder.gate.orphans import end_orphans, is_gone
 from trtllm_builder.gate.policy import Budget, Policy, Running, Waiting, admit
 from trtllm_builder.host.kills import Kills, read_kills, rise
 
-_GO, _WAIT, _KEEP, _AGAIN = b"g", b"w", b"k", b"r"
+_GO, _WAIT, _KEEP, _AGAIN, _END = b"g", b"w", b"k", b"r", b"e"
 # Seconds. Looking at all compilers takes at most one part in so many of the time.
 _TICK, _LONGEST_TICK, _LEISURE = 0.5, 5.0, 300
 # A look is good for so long: those that come together are judged by one.
 _FRESH = 0.1
-_MOST_SAMPLES = 200
 
 
 class Broker:
@@ -38,7 +38,8 @@ class Broker:
 
     ``waiting`` has the processes of the clients that wait at the moment, ``short`` how many of them do so for memory
     and not for a core; ``waited`` the seconds that each file's compiler has waited; ``killed`` those that no retry
-    saved, ``again`` how many were tried once more. ``failure`` is set when the thread died of a fault of ours:
+    saved: once there is one, nobody is let in any more. ``again`` is how many were tried once more; ``lost`` those
+    whose client was killed: what it had started is ended. ``failure`` is set when the thread died of a fault of ours;
     connections are closed then, and clients go by their slots. Entering raises OSError when there can be no socket in
     ``directory``.
     """
@@ -59,6 +60,7 @@ class Broker:
         self.waited: dict[str, float] = {}
         self.killed: tuple[Killed, ...] = ()
         self.again = 0
+        self.lost: tuple[str, ...] = ()
         self.failure: Exception | None = None
         self._directory = directory
         self._decisions = Decisions(logs)
@@ -123,6 +125,7 @@ class Broker:
                 changed = True
                 self._hear(key.data)
         if stopping:
+            self._find_lost()
             return False
         now = self._clock()
         if not self._jobs:
@@ -187,20 +190,21 @@ class Broker:
             self._ended(job, status)
             return
         found = rise(job.kills, self._kills()) if job.kills else None
-        again = bool(found and found.count) and job.attempts == 1
+        first = job.attempts == 1
+        again = bool(found and found.count) and first and not self.killed
         if found and found.count:
             self._policy = self._policy.careful()
             self._decisions.killed(job, found.source, again=again)
             self.again += again
-            if not again:
+            if not first:
                 known = job.predicted.bytes if job.predicted.origin == "measured" else 0
                 self.killed += (Killed(job.task.name, job.most, found.source, known),)
         if not again:
-            self._say(job, _KEEP)
+            say(job.connection, _KEEP)
             self._ended(job, status)
-        elif self._say(job, _AGAIN):
+        elif say(job.connection, _AGAIN):
             now = self._clock()
-            job.weight = job.weight.doubled()
+            job.weight = job.weight.doubled(job.most)
             job.line, job.since, job.held, job.told = Waiting(number, job.weight, now, alone=True), now, 0, ""
             job.samples.clear()
 
@@ -222,18 +226,10 @@ class Broker:
         job.connection.close()
         del self._jobs[job.number]
 
-    def _say(self, job: Job, word: bytes) -> bool:
-        """Whether it could be said; who is gone is heard of later, and who does not read gets no more."""
-        try:
-            job.connection.send(word, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
-        except OSError:
-            return False
-        return True
-
     def _keep_waiting(self) -> None:
         for job in self._jobs.values():
             if job.line is not None:
-                self._say(job, _WAIT)
+                say(job.connection, _WAIT)
 
     def _look(self, now: float) -> None:
         """What is free and what the running ones hold, both at one moment."""
@@ -242,15 +238,30 @@ class Broker:
         running = [job for job in self._jobs.values() if job.line is None]
         found = held(job.who.pid for job in running)
         for job in running:
-            job.held = found[job.who.pid]
-            job.most = max(job.most, job.held)
-            job.samples.append((now - job.since, job.held))
-            if len(job.samples) > _MOST_SAMPLES:
-                del job.samples[::2]
+            job.look(now, found[job.who.pid])
+        self._find_lost()
         self._looked = now
         self._pause = min(max(_TICK, _LEISURE * (time.thread_time() - spent)), _LONGEST_TICK)
 
+    def _find_lost(self) -> None:
+        """Clients that were killed while their compilers ran."""
+        for job in self._jobs.values():
+            if job.line is None and not job.lost and is_gone(job.who.pid) and not has_told(job.connection):
+                job.lost = True
+                self.lost += (job.task.name,)
+                end_orphans(job.who.pid)
+
+    def _refuse(self) -> None:
+        """The build ends: nobody who waits is let in any more."""
+        for job in [job for job in self._jobs.values() if job.line is not None]:
+            say(job.connection, _END)
+            self._decisions.note("refused", job=job.number)
+            self._release(job)
+
     def _decide(self, now: float) -> None:
+        if self.killed:
+            self._refuse()
+            return
         line = [job.line for job in self._jobs.values() if job.line is not None]
         running = [
             Running(job.number, job.weight, job.since, job.held, job.most, job.attempts > 1)
@@ -272,7 +283,7 @@ class Broker:
 
     def _start(self, job: Job, now: float) -> None:
         job.kills = self._kills()
-        if not self._say(job, _GO):
+        if not say(job.connection, _GO):
             return
         self._decisions.started(job, now - job.since)
         job.waited += now - job.since

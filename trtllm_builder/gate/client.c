@@ -5,11 +5,13 @@
  * Everything else is found beside the program itself: ``broker``, a socket of whole messages, and files to lock when
  * nobody answers there: ``slot.0``, ``slot.1`` and so on, one for each that may then run. Without these nothing is
  * asked at all. The connection, or the lock, is the token: the compiler and its children inherit it, so it is given
- * back when the last of them is gone, however they ended. Who has a connection takes a lock too if one is free, else
- * shares that of ``beyond``: when the broker dies, those that run are still counted. One byte comes from the broker: ``g`` go, ``w`` wait on,
- * ``k`` keep that result, ``r`` run once more after the next ``g``. One line goes to it when the compiler ends: exit
- * status or minus the signal, most memory of one process in KiB, and whether it looks killed. What a compiler writes
- * to stderr is held back, so that nobody sees, or stores, an attempt that is made again. */
+ * back when the last of them is gone, however they ended. In their environment they have our process number, by which
+ * the broker finds and ends them should we be killed. Who has a connection takes a lock too if one is free, else shares
+ * that of ``beyond``: when the broker dies, those that run are still counted. One byte comes from the broker: ``g`` go,
+ * ``w`` wait on, ``e`` end without having run, ``k`` keep that result, ``r`` run once more after the next ``g``. One
+ * line goes to it when the compiler ends: exit status or minus the signal, most memory of one process in KiB, and
+ * whether it looks killed. What a compiler writes to stderr is held back, so that nobody sees, or stores, an attempt
+ * that is made again. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -145,7 +147,7 @@ static int looks_killed(int status) {
 
 int main(int argc, char **argv) {
   static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
-  char place[4096], word = 0, line[64];
+  char place[4096], word = 0, line[64], number[16];
   if (argc < 2) return 2;
   ssize_t size = readlink("/proc/self/exe", place, sizeof place - 1);
   place[size < 0 ? 0 : size] = 0;
@@ -156,10 +158,15 @@ int main(int argc, char **argv) {
   /* What a compiler starts belongs to it: were it to wait for the room its parent has, both would wait for ever. */
   if (slot < 0 || getenv(GUARD)) return start(argv + 1);
   close(slot);
-  setenv(GUARD, "1", 1);
+  snprintf(number, sizeof number, "%d", (int)getpid());
+  setenv(GUARD, number, 1);
 
   int broker = reach_broker(directory);
   if (broker >= 0) word = listen_to(broker);
+  if (word == 'e') {
+    fputs("not compiled: another compiler was killed for lack of memory, also by itself\n", stderr);
+    return 1;
+  }
   if (word != 'g') {
     if (broker >= 0) close(broker);
     broker = -1;

@@ -61,3 +61,20 @@ def caller(connection: socket.socket) -> Caller | None:
     if not words or words[0].rpartition("/")[2] != CLIENT:
         return None
     return Caller(pid, tuple(words[1:]), directory)
+
+
+def say(connection: socket.socket, word: bytes) -> bool:
+    """Whether it could be said; who is gone is heard of later, and who does not read gets no more."""
+    try:
+        connection.send(word, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+    except OSError:
+        return False
+    return True
+
+
+def has_told(connection: socket.socket) -> bool:
+    """Something was said at the other end that was not heard yet."""
+    try:
+        return bool(connection.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK))
+    except OSError:
+        return False

@@ -48,9 +48,11 @@ class Weight:
     kind: str = ""
     measured: int = 1
 
-    def doubled(self) -> Weight:
-        """For one that was killed: nothing is known of it any more but that it needs more than was thought."""
-        return replace(self, bytes=2 * self.bytes, origin=f"{self.origin}, doubled after a kill", seconds=None)
+    def doubled(self, seen: int) -> Weight:
+        """For one that was killed when it held ``seen`` bytes: nothing is known of it any more but that it needs more
+        than was thought, and more than that."""
+        more = max(2 * self.bytes, seen)
+        return replace(self, bytes=more, origin=f"{self.origin}, raised after a kill", seconds=None)
 
 
 @lru_cache(maxsize=8192)

@@ -12,6 +12,8 @@ from trtllm_builder.gate.door import Caller
 from trtllm_builder.gate.policy import Reason, Waiting, Weight
 from trtllm_builder.host.kills import Kills
 
+_MOST_SAMPLES = 200
+
 
 @dataclass(frozen=True)
 class Task:
@@ -47,7 +49,7 @@ class Killed:
 @dataclass
 class Job:
     """``since`` is when it last began to wait or to run; ``line`` its place in the line while it waits. ``predicted``
-    is what was expected of it at first."""
+    is what was expected of it at first; ``lost``: its client was killed."""
 
     number: int
     connection: socket.socket
@@ -63,4 +65,13 @@ class Job:
     kills: Kills | None = None
     attempts: int = 0
     told: Reason = ""
+    lost: bool = False
     samples: list[tuple[float, int]] = field(default_factory=list)
+
+    def look(self, now: float, held: int) -> None:
+        """It holds ``held`` bytes ``now``."""
+        self.held = held
+        self.most = max(self.most, held)
+        self.samples.append((now - self.since, held))
+        if len(self.samples) > _MOST_SAMPLES:
+            del self.samples[::2]

@@ -48,7 +48,7 @@ with broker:
 seen = gather(before, returncode=done.returncode, alone=broker.killed, mended=broker.again)
 print(json.dumps({
     "status": done.returncode, "again": broker.again, "killed": [vars(one) for one in broker.killed],
-    "failure": repr(broker.failure), "counted": seen.killed, "sentences": seen.sentences,
+    "lost": broker.lost, "failure": repr(broker.failure), "counted": seen.killed, "sentences": seen.sentences,
     "learned": {key[0]: one.peak for key, one in judge.learned.entries.items()},
 }))
 """

@@ -169,11 +169,33 @@ def test_killed_twice_ends_it(place: Place) -> None:
         child = place.start("sh", "-c", "sleep 0.1; echo Killed >&2; exit 1", "x", "big.cu")
         until(lambda: any(event["event"] == "started" for event in place.events) or not time.sleep(0.05))
         place.counters[0] = 1
-        until(lambda: broker.again)
-        until(lambda: not broker.waiting)
+        until(lambda: any(job.attempts == 2 for job in list(broker._jobs.values())))
         place.counters[0] = 2
         assert child.communicate(timeout=20)[1] == "Killed\n" and child.returncode == 1
     assert [one.name for one in broker.killed] == ["big.cu"] and broker.again == 1
+
+
+def test_after_a_second_kill_nobody_is_let_in(place: Place, validate: Callable[[str, object], None]) -> None:
+    """Those who wait are told so, also one that was killed once; who runs goes on to its end."""
+    place.free[0] = 3 * GIB
+    die = "sleep 0.3; echo Killed >&2; exit 137"
+    with place.broker() as broker:
+        victim = place.start("sh", "-c", die, "x", "big.cu")
+        until(lambda: any(job.attempts == 1 for job in list(broker._jobs.values())))
+        place.counters[0] = 1
+        until(lambda: any(job.attempts == 2 for job in list(broker._jobs.values())))
+        late = [place.start("touch", str(place.logs / f"made{number}")) for number in range(2)]
+        until(lambda: len(broker.waiting) == 2)
+        place.counters[0] = 2
+        assert ended(victim) == [137]
+        assert ended(*late) == [1, 1]
+        later = place.start("touch", str(place.logs / "made2"))
+        out, told = later.communicate(timeout=20)
+        assert later.returncode == 1 and out == "" and "another compiler was killed for lack of memory" in told
+    assert [one.name for one in broker.killed] == ["big.cu"] and not list(place.logs.glob("made*"))
+    assert [event["event"] for event in place.events].count("refused") == 3
+    for event in place.events:
+        validate("gate-event", event)
 
 
 @pytest.mark.parametrize(
@@ -254,18 +276,31 @@ def test_what_a_compiler_starts_does_not_wait_for_it(place: Place) -> None:
         assert ended(place.start("sh", "-c", f"{place.client} true")) == [0]
 
 
-def test_a_killed_client_holds_its_place_until_its_compiler_is_gone(place: Place) -> None:
+def test_a_killed_client_s_compilers_are_ended_and_only_then_somebody_has_its_place(place: Place) -> None:
+    """Also what its driver had started. As with ninja, nobody asks how the client ended as long as they have its
+    output."""
     place.free[0] = GIB
+    pids = place.logs / "pids"
     with place.broker() as broker:
-        mark = place.logs / "mark"
-        first = place.start("sh", "-c", f"touch {mark}; sleep 0.6")
-        until(mark.exists)
-        os.kill(first.pid, signal.SIGKILL)
-        assert first.wait() == -9
-        second = place.start("true")
+        first = place.start("sh", "-c", f"sh -c 'echo $$; exec sleep 30' > {pids} & wait", "x", "big.cu")
+        until(lambda: pids.exists() and pids.read_text())
+        other = place.start("true")
         until(lambda: broker.waiting)
-        assert ended(second, first) == [0, -9]
+        os.kill(first.pid, signal.SIGKILL)
+        assert ended(other) == [0] and not Path(f"/proc/{pids.read_text().strip()}/exe").exists()
+        assert ended(first) == [-9]
+    assert broker.lost == ("big.cu",) and broker.failure is None
     assert [event["event"] for event in place.events if event["event"] in ("gone", "ended")] == ["gone", "ended"]
+
+
+def test_a_client_that_is_killed_at_the_very_end_is_told_of(place: Place) -> None:
+    with place.broker() as broker:
+        child = place.start("sh", "-c", "sleep 30", "x", "big.cu")
+        until(lambda: any(job.line is None for job in broker._jobs.values()))
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+    child.communicate()
+    assert broker.lost == ("big.cu",)
 
 
 def test_signals_reach_the_compiler_and_one_that_ignores_them_can_be_killed(place: Place) -> None:

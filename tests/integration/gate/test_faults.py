@@ -44,16 +44,19 @@ def test_killed_supervisor_leaves_no_more_compilers_than_slots_and_none_for_ever
 
 
 def test_killed_client_fails_its_step_and_the_next_run_makes_it(gated: Any, until: Any) -> None:
-    gated.step(5, 1.5, "", "long")
+    gated.step(5, 30, "", "long")
     gated.step(5, 0.1)
     child = gated.begin(reserve=0, expected=MIB)
     until(lambda: gated.kinds("ended") and gated.living())
     pid = gated.living()[0]
     os.kill(int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
+    killed = time.monotonic()
     told = json.loads(child.communicate(timeout=30)[0])
+    assert time.monotonic() - killed < 10, "its compiler does not live on"
     assert told["status"] != 0 and told["failure"] == "None" and told["again"] == 0
     assert "FAILED" in gated.log and "long.o" in gated.log
-    until(lambda: not gated.living())
+    assert told["lost"] == ["long.o"] and not gated.living()
+    gated.steps[0] = "long 5 0.1 "
     assert gated.run(reserve=0, expected=MIB)["status"] == 0 and gated.made == {"long", "s1"}
 
 

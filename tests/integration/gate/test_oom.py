@@ -28,7 +28,9 @@ def test_compilers_that_do_not_fit_together_are_run_again_one_by_one(gated: Any,
     killed = gated.kinds("killed")
     assert killed and all(event["again"] and cgroup.directory.name in event["counter"] for event in killed)
     seconds = [event for event in gated.kinds("started") if event["attempt"] == 2]
-    assert all(event["predicted"] == 20 * MIB for event in seconds)
+    held = {event["job"]: event["peak"] for event in killed}
+    assert all(event["predicted"] == max(20 * MIB, held[event["job"]]) for event in seconds)
+    assert max(held.values()) > 100 * MIB, "known better than what was foreseen"
     # Alone: the one before had ended when the next one began.
     order = [(e["event"], e["job"]) for e in gated.events if e["event"] in ("started", "ended")]
     for event in seconds:

@@ -88,7 +88,7 @@ def test_counters(
 
 
 LIMIT = MemoryLimit("/sys/fs/cgroup/memory.max", 16 * GIB, 0)
-SEEN = Evidence(1, 1, "oom_kill in memory.events", LIMIT, 64 * GIB, 15 * GIB, Jobs(8, 6 * GIB, 2 * GIB))
+SEEN = Evidence(1, 1, "oom_kill in memory.events", LIMIT, 64 * GIB, 15 * GIB, Jobs(8, "--jobs", gate=False))
 KILLED = [(1, "FAILED: k.dir/fmha.cu.o"), (2, "Killed")]
 REFUSED = [(1, "a.cpp:1:10: fatal error: zmq.h: No such file or directory")]
 
@@ -102,15 +102,39 @@ def test_killed_with_the_counter_risen_names_file_limit_and_what_fits() -> None:
     assert found.first.id == "out-of-memory"
     for said in ("fmha.cu", "16.0 GiB", "/sys/fs/cgroup/memory.max", "rose by 1"):
         assert said in found.first.sentence
-    assert "--jobs 4" in found.first.remedy and "build.job_memory: 3584 MiB" in found.first.remedy
+    assert found.first.remedy.startswith("8 compilers at once did not fit; leave out --jobs")
+    assert "or give --jobs 4" in found.first.remedy and "job_memory" not in found.first.remedy
     assert any("15.0 GiB of memory at its peak" in line for line in found.evidence)
     assert [line.number for line in found.first.lines] == [1, 2]
 
 
 def test_one_job_that_does_not_fit_gets_no_smaller_number() -> None:
-    found = judge(replace(SEEN, jobs=Jobs(1, 6 * GIB, 2 * GIB), limit=None))
+    found = judge(replace(SEEN, jobs=Jobs(1, "--jobs", gate=False), limit=None))
     assert "one compiler alone does not fit into 64.0 GiB" in found.first.remedy and "--jobs" not in found.first.remedy
     assert "all of this machine" in found.first.sentence
+
+
+@pytest.mark.parametrize(
+    ("jobs", "said"),
+    [
+        (Jobs(8, "build.jobs", gate=False), "set build.jobs: auto in the profile"),
+        (Jobs(8, "", gate=False), "have ccache or CMake 3.24"),
+        (Jobs(8, "", gate=True), "what was measured is known now"),
+        (None, "leave out --jobs, or set build.jobs: auto"),
+    ],
+)
+def test_the_gate_is_the_remedy_where_it_was_not_there(jobs: Jobs | None, said: str) -> None:
+    remedy = judge(replace(SEEN, jobs=jobs)).first.remedy
+    assert said in remedy and "job_memory" not in remedy
+    assert "build.jobs: auto" in diagnose(KILLED).first.remedy
+
+
+def test_a_client_that_was_killed_is_no_compiler() -> None:
+    seen = replace(SEEN, killed=0, killed_source="oom_kill in memory.events did not rise", lost=("cpp/k/fmha.cu",))
+    first = judge(seen).first
+    assert "client in front of the compiler of" in first.sentence and "did not rise" in first.sentence
+    assert "ask there" in first.remedy
+    assert "Our own client" not in judge(replace(seen, lost=("cpp/other.cu",))).first.sentence
 
 
 def test_without_the_counter_it_is_not_called_memory() -> None:

@@ -48,6 +48,7 @@ def timeline(tmp_path: Path) -> Timeline:
         event(-500, "run", id="other"), event(-400, "begin", stage="tools", run="other"),
         event(0, "run", id="R", plan=plan), event(1, "begin", stage="tools", run="R"),
         event(5, "end", stage="tools", run="R"), event(5, "begin", stage="compile", run="R"),
+        event(6, "limit", run="R", memory=600 * 2**20 + 2**31, source="/sys/fs/cgroup/memory.max"),
         event(1050, "run", id="R", plan=plan), event(1051, "begin", stage="compile", run="R"),
         event(1090, "end", stage="compile", run="R"), event(1100, "done", id="R"),
     )  # fmt: skip
@@ -83,7 +84,9 @@ def test_time_stands_still_between_the_starts_of_a_run(timeline: Timeline) -> No
     assert [(one.name, one.start, one.end) for one in timeline.phases] == [
         ("requirements", 6, 10), ("build", 10, 50), ("build", 55, 80), ("package", 80, 90),
     ]  # fmt: skip
-    assert timeline.peak_memory == 3 * 2**29 and timeline.memory_limit == 2**31 and timeline.hits == (1, 4)
+    assert (
+        timeline.peak_memory == 3 * 2**29 and timeline.memory_limit == 600 * 2**20 + 2**31 and timeline.hits == (1, 4)
+    )
 
 
 def test_steps_at_once_are_in_lanes_of_their_own(timeline: Timeline) -> None:
@@ -92,6 +95,9 @@ def test_steps_at_once_are_in_lanes_of_their_own(timeline: Timeline) -> None:
         "a.cu.o": (10, 20, 0, "cuda"), HOSTILE: (10, 30, 1, "cuda"), "cutlass_b.cu.o": (19.999, 40, 0, "heavy"),
         "c.cpp.o": (55, 60, 0, "compiled"), "x.so": (60, 61, 0, "linked"),
     }  # fmt: skip
+    assert [[phase.name for phase in timeline.phases_of(one)] for one in timeline.stages] == [
+        [], ["requirements", "build"], ["build", "package"],
+    ]  # fmt: skip
     assert timeline.slowest[0].output == "cutlass_b.cu.o"
     assert timeline.concurrency == pytest.approx(56.001 / 36)
 
@@ -120,6 +126,7 @@ def test_the_page_needs_nothing_else_and_believes_no_name(timeline: Timeline) ->
         assert not {"src", "href", "onclick", "onload"} & set(attributes)
     assert not re.search(r"https?://|url\(|@import", page)
     assert "2.0 GiB" in reader.text and "waited because there was not enough memory" in reader.text
+    assert "up to 1.5 GiB, limit 2.6 GiB (/sys/fs/cgroup/memory.max)" in reader.text
     assert "bar: measured" in page and "mark: expected" in page and "waiting at the gate is left out" in page
     assert page.count("<polyline") == 2 and 'class="over"' in page
     assert [attributes["class"] for tag, attributes in reader.tags if tag == "rect"].count("hit") == 1

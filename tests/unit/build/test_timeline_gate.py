@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from trtllm_builder.build import gate_told
 from trtllm_builder.build.timeline_gate import GateView, read_gate
+from trtllm_builder.cli.timeline import _gate_lines
 from trtllm_builder.gate.decisions import DECISIONS
 
 GIB = 2**30
@@ -76,13 +79,29 @@ def test_expected_against_measured_in_a_sentence(view: GateView, tmp_path: Path)
         "kinds": {"cuda": {"count": 2, "predicted": 2 * GIB, "peak": round(2.25 * GIB), "most": 3 * GIB, "over": 1}},
     }  # fmt: skip
     told = gate_told.told(tmp_path)
-    assert told == (
-        "compilers waited 7.0 s for memory; the largest took 3.0 GiB, expected 2.0 GiB; killed for it 1 time"
-    )
+    assert told == ("3 compilers waited 7.0 s for memory; the largest took 3.0 GiB, expected 2.0 GiB; 1 kill for it")
     assert len(told) <= 100 and gate_told.told(tmp_path / "nothing") == ""
 
 
 def test_waiting_for_a_core_is_no_news(tmp_path: Path) -> None:
     lines = [event(0, "waits", 1, why="slots"), event(50, "started", 1), ended(60, 1, 1.0)]
     (tmp_path / DECISIONS).write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert gate_told.told(tmp_path).startswith("compilers never waited for memory; ")
+    assert gate_told.told(tmp_path).startswith("1 compiler never waited for memory; ")
+
+
+def test_a_gate_that_was_lost_and_one_that_refused_are_told_of(tmp_path: Path) -> None:
+    lines = [event(0, "waits", 1, why="slots"), ended(6, 1, 1.0), {"t": T0 + 7, "event": "lost"},
+             event(8, "waits", 2, why="memory"), event(9, "refused", 2)]  # fmt: skip
+    (tmp_path / DECISIONS).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    view = read_gate(tmp_path, lambda moment: moment - T0)
+    assert view.lost and len(view.jobs) == 1
+    assert gate_told.told(tmp_path).startswith("1 compiler (others got no answer at the gate) never waited for memory;")
+
+
+def test_the_gate_in_words(view: GateView) -> None:
+    lines = "\n".join(_gate_lines(replace(view, lost=True)))
+    assert "3 compilers at the gate; others got no answer there" in lines
+    assert "held at most 3.0 GiB of the 8.0 GiB that they might then" in lines
+    assert "waited 3.0 s in all because there was not enough memory" in lines and "killed for memory 1 time" in lines
+    assert re.search(r"3.0 GiB +2.0 GiB +5.0 s +3.0 s  2.cu \(nothing may run beside one that was killed\)", lines)
+    assert "waited" not in "\n".join(_gate_lines(GateView()))

@@ -83,7 +83,7 @@ def gated(
             line = tuple(replace(one, weight=weights[one.number]) for one in line)
         if killed is not None:
             policy = policy.careful()
-            weights[killed] = weights[killed].doubled()
+            weights[killed] = weights[killed].doubled(0)
             retried.add(killed)
             line += (Waiting(killed, weights[killed], load.now, alone=True),)
     return load.outcome()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from trtllm_builder.build.diagnosis.model import Cause, Diagnosis, Rank
 from trtllm_builder.build.evidence import Evidence
@@ -14,6 +15,14 @@ KILLED = "killed"
 OUT_OF_MEMORY = "out-of-memory"
 TOOL_ENDED = "build-tool-ended"
 DISK_FULL = "disk-full"
+_SOMEBODY = (
+    "somebody, or a program that guards this machine (a job scheduler, a memory daemon), killed it: ask there; the "
+    "same command goes on"
+)
+_AUTO = (
+    "leave out --jobs, or set build.jobs: auto: then each compiler starts when there is memory for it; or run fewer at "
+    "once, or give the machine more memory"
+)
 
 
 def weigh(found: Sequence[Cause], evidence: Evidence | None) -> Diagnosis | None:
@@ -42,9 +51,7 @@ def _without_evidence(cause: Cause) -> Cause:
         cause,
         sentence=f"{_who(cause)} was killed by signal 9, probably for lack of memory: in a build hardly anything else "
         "does that, but a log alone cannot prove it.",
-        remedy="run fewer compilers at once (--jobs, or a larger build.job_memory in the profile) or give "
-        "the machine more "
-        "memory; `dmesg`, or the cgroup's memory.events, tells for sure",
+        remedy=f"{_AUTO}; `dmesg`, or the cgroup's memory.events, tells for sure",
     )
 
 
@@ -90,13 +97,19 @@ def _with_evidence(cause: Cause, evidence: Evidence) -> Cause:
             f"{evidence.killed_source} rose by {evidence.killed}.",
             remedy=_fitting(evidence),
         )
+    if any(Path(name).name == Path(cause.step).name for name in evidence.lost):
+        return replace(
+            cause,
+            sentence=f"Our own client in front of the compiler of {cause.step} was killed by signal 9, and not the "
+            f"compiler: {evidence.killed_source}. The compiler was ended then, since nobody waited for it.",
+            remedy=_SOMEBODY,
+        )
     if evidence.killed == 0:
         return replace(
             cause,
             sentence=f"{_who(cause)} was killed by signal 9, and not by the kernel for lack of memory: "
             f"{evidence.killed_source}.",
-            remedy="somebody, or a program that guards this machine (a job scheduler, a memory daemon), killed it: ask "
-            "there; the same command goes on",
+            remedy=_SOMEBODY,
         )
     return replace(
         cause,
@@ -107,22 +120,31 @@ def _with_evidence(cause: Cause, evidence: Evidence) -> Cause:
 
 
 def _fitting(evidence: Evidence) -> str:
-    """Fewer jobs: at ``count`` jobs each held the count's share of the limit on average, and some more."""
+    """So that all fit; first of all the gate, which needs no number."""
     jobs = evidence.jobs
     if jobs is None:
-        return "run fewer compilers at once (--jobs), or give the machine more memory"
+        return _AUTO
+    if jobs.gate:
+        return (
+            "somebody else took memory meanwhile, or a compiler took more than was foreseen: give the same command "
+            "again, since what was measured is known now; keep more free (build.reserve) or give the machine "
+            "more memory if it happens again"
+        )
     if jobs.count == 1:
         return (
             f"one compiler alone does not fit into {format_size(evidence.most_memory)}: take a machine with more "
             "memory, add swap, or build for fewer architectures (cuda.architectures)"
         )
     fewer = max(1, jobs.count // 2)
-    room = max(evidence.most_memory - jobs.reserve, evidence.most_memory // 2)
-    share = max(1, room // fewer // 2**20)
+    if jobs.asked:
+        auto = "leave out --jobs" if jobs.asked == "--jobs" else "set build.jobs: auto in the profile"
+        return (
+            f"{jobs.count} compilers at once did not fit; {auto}: then each starts when there is memory for it, and "
+            f"one that is killed runs again by itself; or give --jobs {fewer}; what was compiled is kept"
+        )
     return (
-        f"{jobs.count} jobs did not fit; give --jobs {fewer}, or build.job_memory: {share} MiB in the "
-        f"profile, and go on "
-        "with the same command"
+        f"{jobs.count} compilers at once did not fit; give --jobs {fewer}, or have ccache or CMake 3.24, with which "
+        "each compiler starts when there is memory for it; what was compiled is kept"
     )
 
 
