@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from trtllm_builder import __version__
+from trtllm_builder.attest.agreement import BUILD_TYPE, descriptor
 from trtllm_builder.attest.statement import PROVENANCE, STATEMENT
 from trtllm_builder.repro.inputs import Input
 from trtllm_builder.text import redact
 
-BUILD_TYPE = "pkg:pypi/trtllm-builder#trtllm_builder/repro/wheel-build-v1.md"
 BUILDER = "pkg:pypi/trtllm-builder"
 SUFFIX = ".intoto.json"
 _SECRET = re.compile(r"(?i)token|secret|passw|credential|api_?key|private_?key")
@@ -74,7 +73,7 @@ def statement(build: Build) -> dict[str, Any]:
                 "buildType": BUILD_TYPE,
                 "externalParameters": publishable(build.asked, build.places),
                 "internalParameters": publishable(build.decided, build.places),
-                "resolvedDependencies": [_dependency(one) for one in build.inputs],
+                "resolvedDependencies": [descriptor(one.to_json()) for one in build.inputs],
             },
             "runDetails": {
                 "builder": {"id": build.builder, "version": {"trtllm-builder": __version__}},
@@ -108,18 +107,6 @@ def publishable(value: Any, places: Mapping[str, str]) -> Any:
             text = re.sub(re.escape(place) + r"(?![\w.-])", places[place].replace("\\", r"\\"), text)
         return text
     return value
-
-
-def _dependency(one: Input) -> dict[str, Any]:
-    """A ResourceDescriptor. One of uri, digest and content is required: what has no address and no hash is named."""
-    uri = redact(one.uri) or ("" if one.digest else f"pkg:generic/{quote(one.name, safe='')}")
-    told = {"kind": one.kind, **({"version": one.version} if one.version else {})}
-    return {
-        "name": one.name,
-        **({"uri": uri} if uri else {}),
-        **({"digest": dict(sorted(one.digest.items()))} if one.digest else {}),
-        "annotations": {**told, **({"size": one.size} if one.size is not None else {})},
-    }
 
 
 def _time(seconds: float) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from trtllm_builder.attest.agreement import BUILD_TYPE, descriptor
 from trtllm_builder.attest.statement import PROVENANCE, STATEMENT
 from trtllm_builder.errors import PublishError
 from trtllm_builder.index.check import check
@@ -66,7 +67,11 @@ def statement(wheel: Path) -> dict[str, Any]:
         "subject": [{"name": wheel.name, "digest": digest(wheel)}],
         "predicateType": PROVENANCE,
         "predicate": {
-            "buildDefinition": {"buildType": "https://build.example/v1", "externalParameters": {"x": 1}},
+            "buildDefinition": {
+                "buildType": BUILD_TYPE,
+                "externalParameters": {"x": 1},
+                "resolvedDependencies": [descriptor(one.to_json()) for one in LOCK.inputs],
+            },
             "runDetails": {"builder": {"id": "https://build.example/"}, "byproducts": products},
         },
     }
@@ -210,6 +215,6 @@ def test_a_path_of_the_builder_is_told_to_who_publishes_it(build: Callable[..., 
     assert judge(wheel, Allowed()).local == ()
     said = statement(wheel)
     sources = [{"uri": "git+file:///home/me/src@v1", "digest": {"sha1": "0"}}, {"uri": "https://git.example/x"}]
-    said["predicate"]["buildDefinition"]["resolvedDependencies"] = sources
+    said["predicate"]["buildDefinition"]["externalParameters"] = {"from": sources}
     side(wheel, ".intoto.json").write_text(json.dumps(said))
     assert judge(wheel, Allowed()).local == ("file:///home/me/src@v1",)

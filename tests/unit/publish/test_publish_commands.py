@@ -164,8 +164,11 @@ def test_a_path_of_the_builder_is_noted(make_build: Make, tmp_path: Path) -> Non
     said = {
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [{"name": wheel.name, "digest": {"sha256": hashlib.sha256(wheel.read_bytes()).hexdigest()}}],
-        "predicateType": "https://other.example/v1",
-        "predicate": {"from": "git+file:///home/me/src"},
+        "predicateType": "https://slsa.dev/provenance/v1",
+        "predicate": {
+            "buildDefinition": {"buildType": "a:b", "externalParameters": {"from": "git+file:///home/me/src"}},
+            "runDetails": {"builder": {"id": "a:b"}},
+        },
     }
     wheel.with_name(f"{wheel.name}.intoto.json").write_text(json.dumps(said))
     done = run("publish", wheel, "--index", tmp_path / "index", "--json")

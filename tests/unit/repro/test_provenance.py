@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import trtllm_builder
+from trtllm_builder.attest.agreement import BUILD_TYPE
 from trtllm_builder.attest.statement import read_statement
 from trtllm_builder.repro import codec, provenance
 from trtllm_builder.repro.inputs import Input
-from trtllm_builder.repro.provenance import BUILD_TYPE, Build, Byproduct, publishable, statement_text
+from trtllm_builder.repro.provenance import Build, Byproduct, publishable, statement_text
 
 SHA = "ab" * 32
 BUILD = Build(

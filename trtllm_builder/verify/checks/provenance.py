@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from trtllm_builder.attest.agreement import beside, contradictions
 from trtllm_builder.attest.envelope import Envelope, read_bundle
 from trtllm_builder.attest.keys import PublicKey
 from trtllm_builder.attest.statement import LIMIT, Statement, StatementError, read_statement
@@ -20,12 +21,14 @@ _CHANGED = "It was made for another file, or one of the two was changed: fetch b
 
 
 def provenance_checks(wheel: Path, sha256: str, trusted: Sequence[PublicKey]) -> tuple[Check, ...]:
-    """provenance and signature: ``WHEEL.intoto.json`` and ``WHEEL.intoto.jsonl``, where there are such."""
+    """provenance and signature: ``WHEEL.intoto.json`` and ``WHEEL.intoto.jsonl``, where there are such, held against
+    each other and against record and lock."""
     plain, bundle = _places(wheel)
+    others = list(contradictions(beside(wheel), sha256))
     if plain.is_file():
-        provenance = _provenance(plain, sha256)
+        provenance = _provenance(plain, sha256, others)
     elif bundle.is_file():
-        provenance = _provenance(bundle, sha256)
+        provenance = _provenance(bundle, sha256, others)
     else:
         provenance = skipped("provenance", _PROVENANCE, f"there is no {plain.name} beside it", severity="info")
     return provenance, _signature(plain, bundle, sha256, trusted)
@@ -46,7 +49,7 @@ def _places(wheel: Path) -> tuple[Path, Path]:
     return wheel.with_name(f"{wheel.name}.intoto.json"), wheel.with_name(f"{wheel.name}.intoto.jsonl")
 
 
-def _provenance(path: Path, sha256: str) -> Check:
+def _provenance(path: Path, sha256: str, others: list[str]) -> Check:
     problems = []
     found: list[Statement] = []
     try:
@@ -59,6 +62,7 @@ def _provenance(path: Path, sha256: str) -> Check:
             problems.append(f"{path.name} is of {few(subjects, 2)}; the wheel has sha256 {sha256}")
     except (OSError, StatementError) as error:
         problems.append(f"{path.name} is no in-toto statement: {error}")
+    problems += others
     return judged(
         "provenance",
         _PROVENANCE,
