@@ -105,7 +105,8 @@ class Evidence:
         else:
             told.append(f"Whether anything was killed for lack of memory could not be seen: {self.killed_source}.")
         if self.mended:
-            told.append(f"{self.mended} of them were compilers that ran once more with nothing beside them.")
+            who = "was a compiler" if self.mended == 1 else "were compilers"
+            told.append(f"{self.mended} of them {who} that ran once more with nothing beside.")
         if self.peak_memory:
             told.append(f"The build held {format_size(self.peak_memory)} of memory at its peak.")
         if self.limit is not None and self.limit.limit <= self.total:

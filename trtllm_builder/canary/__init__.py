@@ -150,6 +150,10 @@ def write_tree(target: Path, size: int = 0) -> None:
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(TREE / relative, copy)
         copy.chmod(0o755 if relative.as_posix() in _EXECUTABLE else 0o644)
+    if size:
+        # Another source is another version: two wheels of one name must not differ.
+        version = target / "tensorrt_llm/version.py"
+        version.write_text(version.read_text().replace("+canary", f"+canary.size{size}"))
     for name, text in kernel_files(size).items():
         (target / name).parent.mkdir(exist_ok=True)
         (target / name).write_text(text)

@@ -92,10 +92,7 @@ def root(
 ) -> None:
     """Build the wheel of a profile and prove that it works: trtllm-build --profile autodl-4090"""
     if context.invoked_subcommand is not None:
-        if profile is not None:
-            raise typer.BadParameter(
-                f"--profile stands before '{context.invoked_subcommand}'; it belongs behind it", param_hint="--profile"
-            )
+        _refuse_given(context)
         return
     if profile is None and locked is None:
         if len(sys.argv) > 1:
@@ -127,6 +124,17 @@ def root(
         from trtllm_builder.cli.build import build
 
         build(request, rebuild=rebuild, as_json=as_json, detach=detach)
+
+
+def _refuse_given(context: typer.Context) -> None:
+    """Options of the build itself say nothing to a sub-command."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if source is not None and source.name == "COMMANDLINE":
+            flag = parameter.opts[0]
+            raise typer.BadParameter(
+                f"{flag} stands before '{context.invoked_subcommand}'; it belongs behind it", param_hint=flag
+            )
 
 
 def _report(error: BuilderError, as_json: bool) -> None:

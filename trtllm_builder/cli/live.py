@@ -166,7 +166,7 @@ def _resources(progress: Progress, width: int) -> list[str]:
         f"memory {format_size(progress.memory)}{limit}",
         f"peak {format_size(progress.peak_memory)}",
         f"disk {format_size(progress.disk_free)} free, {format_size(progress.peak_disk)} taken",
-        f"{progress.jobs} jobs on {progress.cpu:.1f} cores",
+        f"{progress.jobs} job{'s' * (progress.jobs != 1)} on {progress.cpu:.1f} cores",
     ]
     if progress.waiting:
         facts.append(f"{progress.waiting} wait for memory")

@@ -177,5 +177,6 @@ def _plan(plan: Plan | BuilderError | None, why: str) -> list[Finding]:
         return [fail("plan", str(plan), plan.remedy)]
     if plan.lacks:
         return [fail("plan", lack.what, "; ".join(lack.steps)) for lack in plan.lacks]
-    toolkit = plan.toolkit_version
-    return [ok("plan", f"it can be built here: {plan.jobs.count} jobs, CUDA {toolkit}, in {plan.workspace.value}")]
+    jobs = f"{plan.jobs.count} job{'s' * (plan.jobs.count > 1)}"
+    where = f"CUDA {plan.toolkit_version}, in {plan.workspace.value}"
+    return [ok("plan", f"it can be built here: {jobs}, {where}")]

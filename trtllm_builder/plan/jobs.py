@@ -74,7 +74,7 @@ _REACHED = {
 def _no_gate(wanted: int | None, ccache: bool, cmake: str) -> str:
     """Why there can be none; "" when there is one."""
     if wanted is not None:
-        return f"{wanted} jobs were asked for, and they are run"
+        return f"{wanted} jobs were asked for, and they are run" if wanted > 1 else "1 job was asked for, and it is run"
     try:
         old = bool(cmake) and Version(cmake) < _INCLUDES
     except InvalidVersion:

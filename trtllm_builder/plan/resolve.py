@@ -259,7 +259,7 @@ def _notes(request: Request, survey: Survey, probe: Probe) -> list[str]:
     if wanted != "auto" and int(wanted) * profile.build.job_memory > memory:
         total = format_size(int(wanted) * profile.build.job_memory)
         notes.append(
-            f"{wanted} jobs of {format_size(profile.build.job_memory)} are {total}: "
+            f"{wanted} job{'s' * (int(wanted) > 1)} of {format_size(profile.build.job_memory)}: {total}, "
             f"more memory than the {format_size(memory)} that are free"
         )
     if probe.missing_submodules:

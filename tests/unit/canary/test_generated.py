@@ -19,6 +19,11 @@ def test_a_size_is_a_commit(tmp_path: Path) -> None:
         "blend0.cu", "blend1.cu", "blend2.cu",
     ]  # fmt: skip
     assert not (tmp_path / "none" / DIRECTORY).exists()
+    # So that no wheel takes the place of one that was made of another source.
+    versions = [(tmp_path / name / "tensorrt_llm/version.py").read_text() for name in ("none", "one", "four")]
+    assert [text.split('"')[1] for text in versions] == [
+        "0.0.0+canary", "0.0.0+canary.size3", "0.0.0+canary.size4",
+    ]  # fmt: skip
 
 
 def test_no_two_files_are_alike_and_more_files_change_none() -> None:

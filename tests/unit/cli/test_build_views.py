@@ -66,6 +66,7 @@ def test_who_waits_for_memory_is_counted(capsys: pytest.CaptureFixture[str]) -> 
     assert "memory 1.0 GiB, 3 wait for memory, disk 1.0 TiB free" in capsys.readouterr().out
     (row,) = _resources(progress, 200)
     assert "2 jobs on 1.5 cores | 3 wait for memory" in row and "wait" not in _resources(Progress(), 200)[0]
+    assert "| 1 job on" in _resources(Progress(jobs=1), 200)[0]
 
 
 def test_without_a_terminal_lines_are_plain(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -174,6 +174,7 @@ def test_without_any_word_help_is_shown(run: Run) -> None:
     assert status == 2 and "--profile" in out and err == ""
 
 
-def test_profile_before_the_command_is_told(run: Run) -> None:
-    status, _, err = run("--profile", "canary", "plan")
-    assert status == 2 and "belongs behind it" in err
+@pytest.mark.parametrize("words", [("--profile", "canary"), ("--json",), ("-j", "1"), ("--out", "x"), ("--dry-run",)])
+def test_an_option_of_the_build_before_a_command_is_told(run: Run, words: tuple[str, ...]) -> None:
+    status, out, err = run(*words, "plan", "--profile", "canary")
+    assert status == 2 and "stands before 'plan'; it belongs behind it" in out + err

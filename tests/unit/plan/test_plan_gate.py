@@ -44,6 +44,7 @@ def test_auto_means_all_cores_behind_the_gate_and_the_divisor_without_it() -> No
 def test_a_number_means_that_number() -> None:
     jobs, gate = decide(wanted=7)
     assert (jobs.count, gate.on, gate.queue, gate.slots) == (7, False, 7, 7) and "7 jobs were asked for" in gate.reason
+    assert decide(wanted=1)[1].reason == "1 job was asked for, and it is run"
 
 
 @pytest.mark.parametrize(

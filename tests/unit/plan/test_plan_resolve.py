@@ -166,7 +166,7 @@ def test_a_commit_s_time_dates_the_build(make_request: MakeRequest, make_survey:
 def test_more_jobs_than_memory_is_noted(make_request: MakeRequest, make_survey: MakeSurvey, assumed: Probe) -> None:
     plan = resolve(make_request(jobs=3), make_survey(memory=8 * 2**30), assumed, None)
     assert plan.jobs.count == 3 and plan.jobs.origin == "--jobs"
-    assert "3 jobs of 6.0 GiB are 18.0 GiB: more memory than the 8.0 GiB that are free" in plan.notes
+    assert "3 jobs of 6.0 GiB: 18.0 GiB, more memory than the 8.0 GiB that are free" in plan.notes
     fewer = resolve(make_request(jobs=1), make_survey(memory=8 * 2**30), assumed, None)
     assert not any("memory" in note for note in fewer.notes)
 

@@ -100,8 +100,8 @@ def _with_evidence(cause: Cause, evidence: Evidence) -> Cause:
     if any(Path(name).name == Path(cause.step).name for name in evidence.lost):
         return replace(
             cause,
-            sentence=f"Our own client in front of the compiler of {cause.step} was killed by signal 9, and not the "
-            f"compiler: {evidence.killed_source}. The compiler was ended then, since nobody waited for it.",
+            sentence=f"The gate's client, which watched the compiler of {cause.step}, was killed by signal 9, and not "
+            f"for lack of memory as far as can be seen ({evidence.killed_source}). Its compiler was ended then.",
             remedy=_SOMEBODY,
         )
     if evidence.killed == 0:
