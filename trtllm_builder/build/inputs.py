@@ -59,11 +59,6 @@ def inputs_inputs(run: Run) -> dict[str, object]:
     }
 
 
-def inputs_lost(run: Run, result: Json) -> str:
-    marker = run.workspace.venv / "complete"
-    return "" if marker.is_file() else f"{marker} is gone"
-
-
 def do_inputs(run: Run) -> Json:
     """The lock of this run. Raises ProfileError for what differs from the lock that it is held to."""
     locked = run.material.request.locked

@@ -50,7 +50,7 @@ _PATCH = Stage(
     prepare.do_patch,
     lambda result: f"{', '.join(one['name'] for one in result['sets'])}; version {result['version']}",
 )
-_INPUTS = Stage("inputs", inputs.inputs_inputs, inputs.inputs_lost, inputs.do_inputs, inputs.inputs_told)
+_INPUTS = Stage("inputs", inputs.inputs_inputs, lambda run, result: "", inputs.do_inputs, inputs.inputs_told)
 _LAST = (
     Stage("compile", compiling.compile_inputs, compiling.compile_lost, compiling.do_compile, compiling.compile_told),
     Stage("normalise", finish.normalise_inputs, finish.normalise_lost, finish.do_normalise, finish.normalise_told),
@@ -95,7 +95,8 @@ def build(request: Request, observer: Observer, *, rebuild: bool = False, run_id
             told.note(note)
         prepare.preflight(plan)
         recording.signing_key(material)
-        told.stage("preflight", "done", f"{plan.upstream.value} in {plan.workspace.value}, {plan.jobs.count} jobs")
+        jobs = f"{plan.jobs.count} job{'s' * (plan.jobs.count > 1)}"
+        told.stage("preflight", "done", f"{plan.upstream.value} in {plan.workspace.value}, {jobs}")
         workspace = Workspace(Path(plan.workspace.value))
         with told_as_sentences("the workspace"):
             # Before anything is made in it: what was there already would be somebody else's.

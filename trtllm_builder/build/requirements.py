@@ -119,6 +119,7 @@ def resolve(run: Run) -> tuple[Requirement, ...]:
     words = wanted(run.workspace.source)
     if not words:
         return ()
+    make_venv(run)
     found = _ask(run, *words)
     return (*found, *(backend for one in found if one.is_built for backend in _built_with(run, one)))
 
@@ -167,10 +168,11 @@ def _read(one: Json) -> Requirement:
 
 
 def install(run: Run, requirements: Sequence[Requirement]) -> None:
-    """Exactly these into the build's venv, which is made anew when it has others.
+    """Exactly these into the build's venv, which is made when it is not whole, and made anew when it has others.
 
     Raises HostError, and ProfileError for other bytes.
     """
+    make_venv(run)
     built = [one for one in requirements if one.is_built]
     ready = [one for one in requirements if one.sha256 and not one.is_built and not one.needed_by]
     backends = {one: [each for each in requirements if each.needed_by == one.name] for one in built}

@@ -26,9 +26,11 @@ def tools_inputs(run: Run) -> dict[str, object]:
 
 
 def tools_lost(run: Run, result: Json) -> str:
+    """An environment that was being made anew when all was killed is no loss: who needs it makes it."""
     marker = run.workspace.venv / "complete"
-    gone = next((f"{path} is gone" for path in (*result["paths"].values(), str(marker)) if not Path(path).exists()), "")
-    return gone or ("" if marker.read_text() == _venv_is_for(run) else f"{marker.parent} is not for this place")
+    gone = next((f"{path} is gone" for path in result["paths"].values() if not Path(path).exists()), "")
+    moved = marker.is_file() and marker.read_text() != _venv_is_for(run)
+    return gone or (f"{marker.parent} is not for this place" if moved else "")
 
 
 def do_tools(run: Run) -> Json:
