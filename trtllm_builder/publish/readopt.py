@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from hashlib import sha256
 from pathlib import Path
 
 from trtllm_builder.errors import BuilderError, PublishError
@@ -80,12 +81,14 @@ def _again(root: Path, path: str, known: Wheel | None) -> tuple[Wheel, str]:
 
 def _as_said(root: Path, wheel: Wheel) -> bool:
     files = {"": wheel.sha256, ".metadata": wheel.metadata, **wheel.beside}
-    return all(has(root / f"{wheel.path}{suffix}", sha256) for suffix, sha256 in files.items())
+    return all(has(root / f"{wheel.path}{suffix}", digest) for suffix, digest in files.items())
 
 
 def put_metadata(wheel: Path, metadata: bytes) -> None:
-    """Beside it (PEP 658), by a rename. Raises OSError."""
+    """Beside it (PEP 658), by a rename, unless it is there. Raises OSError."""
     target = wheel.with_name(f"{wheel.name}.metadata")
+    if has(target, sha256(metadata).hexdigest()):
+        return
     fresh = target.with_name(f"{target.name}.new")
     remove(fresh)
     write(fresh, metadata)

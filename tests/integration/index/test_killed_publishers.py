@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -9,6 +10,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,11 +20,15 @@ import pytest
 
 from trtllm_builder.errors import PublishError
 from trtllm_builder.index.check import check
+from trtllm_builder.index.files import remove
+from trtllm_builder.index.model import Index
 from trtllm_builder.index.opening import make_index, open_index
 from trtllm_builder.index.published import find_by_lock
+from trtllm_builder.index.store import taking_turn
 from trtllm_builder.publish.add import add
 from trtllm_builder.publish.change import prune, yank
 from trtllm_builder.publish.inspect import inspect
+from trtllm_builder.publish.repair import repair
 from trtllm_builder.publish.rules import Allowed, Candidate, judge
 
 pytestmark = pytest.mark.integration
@@ -184,10 +190,74 @@ def test_killed_while_it_puts_more_beside_a_wheel(candidates: list[Candidate], t
     """A signature that was made later; pages and what lies beside a wheel agree once the next one is done."""
     add(candidates, tmp_path / "before", now=NOW)
     signed = tmp_path / "signed"
-    signed.write_text("signed")
+    subject = {"name": candidates[0].filename, "digest": {"sha256": candidates[0].sha256}}
+    said = {"_type": "https://in-toto.io/Statement/v1", "subject": [subject], "predicateType": "https://x/1"}
+    payload = base64.b64encode(json.dumps(said | {"predicate": {}}).encode()).decode()
+    signatures = [{"keyid": "k", "sig": base64.b64encode(b"k").decode()}]
+    envelope = {"payloadType": "application/vnd.in-toto+json", "payload": payload, "signatures": signatures}
+    signed.write_text(json.dumps(envelope) + "\n")
     beside = {**candidates[0].beside, ".intoto.jsonl": signed}
     more = replace(candidates[0], beside=beside)
     assert killed_everywhere(tmp_path / "before", lambda index: add([more], index), tmp_path) > 30
+
+
+def lose_newest(index: Path) -> None:
+    shutil.rmtree((index / ".current").resolve())
+
+
+def lose_everything_derived(index: Path) -> None:
+    for path in list(index.iterdir()):
+        if path.name != "files":
+            remove(path)
+
+
+def follow_links(index: Path) -> None:
+    index.rename(index.with_name("with links"))
+    shutil.copytree(index.with_name("with links"), index)
+
+
+def forget_a_wheel(index: Path) -> None:
+    """As restoring all but files/ from yesterday does."""
+    lost = index.with_name("aside")
+    shutil.copytree(index / "files", lost)
+    with taking_turn(open_index(index)) as turn:
+        turn.show(Index(turn.index.wheels[1:]))
+    shutil.copytree(lost, index / "files", dirs_exist_ok=True)
+
+
+@pytest.mark.parametrize("damage", [lose_newest, lose_everything_derived, follow_links, forget_a_wheel])
+def test_killed_while_it_repairs(
+    candidates: list[Candidate], older: Candidate, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    """No file is lost at any step, whether a repair or a publisher comes next; a repair then makes all whole."""
+    before = tmp_path / "before"
+    add([older], before, now=datetime(2026, 11, 20, tzinfo=timezone.utc))
+    yank(before, older.filename, "a reason")
+    add(candidates, before, now=NOW)
+    held = {path.relative_to(before): path.read_bytes() for path in files(before / "files")}
+    damage(before)
+    done = tmp_path / "done"
+    shutil.copytree(before, done, symlinks=True)
+    repair(done)
+    new = seen(done)
+    assert check(open_index(done), inspect)[1] == () and len(open_index(done).read().wheels) == 3
+    # Many steps are one like the other there: a file of many removed, a wheel of three read.
+    for step in range(0, 10_000, 3 if damage in (follow_links, lose_everything_derived) else 1):
+        index = tmp_path / "killed"
+        shutil.rmtree(index, ignore_errors=True)
+        shutil.copytree(before, index, symlinks=True)
+        over = in_child(repair, index, step)
+        if step % 2:
+            with suppress(PublishError):
+                add(candidates, index, now=NOW)
+        assert {path.relative_to(index): path.read_bytes() for path in files(index / "files")} == held, step
+        assert repair(index).problems == (), f"not repaired, at step {step}"
+        assert check(open_index(index), inspect)[1] == () and sound(index), f"left over, at step {step}"
+        assert step % 2 or seen(index) == new, f"something else, at step {step}"
+        if over:
+            assert step > 25
+            return
+    raise AssertionError("it never ends")
 
 
 def test_an_index_of_somebody_else_is_not_touched(candidates: list[Candidate], tmp_path: Path) -> None:
