@@ -15,7 +15,7 @@ NEEDED = for one in git g++ make; do command -v $$one >/dev/null || missing="$$m
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 UV := UV_CUSTOM_COMPILE_COMMAND='make relock' uv pip compile -q --universal --generate-hashes --no-annotate --python-version 3.10
 
-.PHONY: canary test check unit integration bench slurm conformance setup setup-dev relock clean
+.PHONY: canary test check unit integration bench nightly slurm conformance setup setup-dev relock clean
 
 canary: setup  ## Build the canary and prove that it works.
 	$(VENV)/bin/trtllm-build --profile canary
@@ -36,6 +36,9 @@ integration: setup-dev
 
 bench: setup-dev
 	$(VENV)/bin/python -m pytest tests/benchmarks -s
+
+nightly: setup-dev  ## Four nights of three profiles through the rendered workflow files, into an index.
+	$(VENV)/bin/python tests/nightly/nights.py
 
 slurm: setup-dev  ## Fleets on a real Slurm of this machine's own; installs it, needs root.
 	$(VENV)/bin/python -m pytest tests/slurm
