@@ -21,7 +21,7 @@ from trtllm_builder.build.populated import note_populated
 from trtllm_builder.build.prepare import refuse_edits
 from trtllm_builder.build.progress import Progress
 from trtllm_builder.build.remote_cache import note_use, read_use, serving
-from trtllm_builder.build.requirements import WANTED
+from trtllm_builder.build.requirement import WANTED
 from trtllm_builder.build.run import Run, file_lost
 from trtllm_builder.build.supervisor import supervise
 from trtllm_builder.build.timeline_files import note_timeline

@@ -23,8 +23,10 @@ from trtllm_builder.build.machine_inputs import (
     package_stamp,
     tool_inputs,
 )
-from trtllm_builder.build.requirements import WANTED, Requirement, install, listed, packages_kept, resolve
+from trtllm_builder.build.requirement import WANTED, Requirement
+from trtllm_builder.build.requirements import install, listed, packages_kept, resolve
 from trtllm_builder.build.run import Run, named_digests
+from trtllm_builder.patching.sets import load_set, set_dirs
 from trtllm_builder.repro.codec import CODEC
 from trtllm_builder.repro.inputs import Input, sorted_inputs
 from trtllm_builder.repro.lock import Lock, parse_lock
@@ -96,8 +98,18 @@ def check_early(run: Run, *, tools: bool) -> None:
         return
     # All that is known by now at once, so that a machine is brought to a lock in one go.
     host = host_inputs(run.environment, Path(run.plan.python.value), run.plan.python_version)
-    found = sorted_inputs([*our_inputs(), *host, *image_inputs(run.material.request.environ)])
-    check_inputs(locked, found, "builder", "codec", "python", "compiler", "image")
+    ours = [*our_inputs(), *host, *image_inputs(run.material.request.environ), *_patch_sets(run)]
+    # What a lock says of one requirement in several places has to be the same.
+    ours += [Requirement.from_input(one).to_input() for one in locked.of(*WANTED)]
+    check_inputs(locked, sorted_inputs(ours), "builder", "codec", "python", "compiler", "image", "patch", *WANTED)
+
+
+def _patch_sets(run: Run) -> Iterator[Input]:
+    """Those of the profile, whatever source they are for."""
+    request = run.material.request
+    directories = set_dirs((), request.environ)
+    for name in request.loaded.profile.patches:
+        yield Input("patch", name, "", sha256(load_set(name, directories).digest))
 
 
 def offline(run: Run) -> dict[str, str]:

@@ -13,23 +13,21 @@ import json
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from packaging.utils import canonicalize_name
 
 from trtllm_builder.build.journal import Json
+from trtllm_builder.build.requirement import Requirement
 from trtllm_builder.build.run import Run
 from trtllm_builder.build.toolchain import make_venv
 from trtllm_builder.errors import BuilderError, HostError, ProfileError
 from trtllm_builder.process import Completed
 from trtllm_builder.process import run as run_process
-from trtllm_builder.repro.inputs import Input
 from trtllm_builder.text import redact
 
-WANTED = ("requirement", "backend")
-"""The kinds of inputs that these are in a lock."""
 _LIST = "requirements-dev.txt"
 _DEADLINE = 3600.0
 # Packages that upstream's script installs by name: `-m pip install conan==2.14.0`.
@@ -44,51 +42,6 @@ _BUILT_WITH = re.compile(r"^\s+Successfully installed (.+)$", re.MULTILINE)
 # One hash makes pip ask for all of them, where nothing is needed too.
 _NOTHING_ELSE = f"none==0 --hash=sha256:{'0' * 64}"
 _MISMATCH = re.compile(r"^ +(\S+)[^\n]*:\n +Expected sha256 (\w+)\n +Got +(\w+)", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class Requirement:
-    """One package as pip takes it: an archive by its hash, or a repository (``url``) at a commit; the one of the two
-    that it is not is empty. One with ``needed_by`` is not installed: that package is built with it."""
-
-    name: str
-    version: str
-    file: str
-    sha256: str
-    commit: str = ""
-    url: str = ""
-    needed_by: str = ""
-
-    @property
-    def line(self) -> str:
-        """As a requirements file has it."""
-        return (
-            f"{self.name}=={self.version} --hash=sha256:{self.sha256}" if self.sha256 else f"{self.name} @ {self.uri}"
-        )
-
-    @property
-    def uri(self) -> str:
-        if self.url:
-            return f"git+{self.url}@{self.commit}"
-        named = f"?file_name={self.file}" if self.file else ""
-        return f"pkg:pypi/{self.name}@{self.version}{named}"
-
-    @property
-    def is_built(self) -> bool:
-        """Whether pip has to build it first."""
-        return not self.needed_by and bool(self.url or (self.sha256 and not self.file.endswith(".whl")))
-
-    def to_input(self) -> Input:
-        digest = {"sha256": self.sha256} if self.sha256 else {"gitCommit": self.commit} if self.commit else {}
-        kind, name = ("backend", f"{self.needed_by}/{self.name}") if self.needed_by else ("requirement", self.name)
-        return Input(kind, name, self.uri, digest, None, self.version)
-
-    @classmethod
-    def from_input(cls, one: Input) -> Requirement:
-        needed_by, _, name = one.name.rpartition("/")
-        url = one.uri.removeprefix("git+").rpartition("@")[0] if one.uri.startswith("git+") else ""
-        file, commit = one.uri.partition("?file_name=")[2], one.digest.get("gitCommit", "")
-        return cls(name, one.version, file, one.digest.get("sha256", ""), commit, url, needed_by)
 
 
 def wanted(source: Path) -> list[str]:
@@ -125,9 +78,14 @@ def resolve(run: Run) -> tuple[Requirement, ...]:
 
 
 def _ask(run: Run, *words: str) -> list[Requirement]:
+    return _reported(run, "install", "--dry-run", "--ignore-installed", "--quiet", *words)
+
+
+def _reported(run: Run, *words: str) -> list[Requirement]:
+    """What pip takes, as it says itself."""
     report = run.workspace.temporary / "requirements.json"
     report.parent.mkdir(parents=True, exist_ok=True)
-    _pip(run, "install", "--dry-run", "--ignore-installed", "--quiet", "--report", str(report), *words)
+    _pip(run, *words, "--report", str(report))
     found = [_read(one) for one in json.loads(report.read_text("utf-8"))["install"]]
     return sorted(found, key=lambda one: one.name)
 
@@ -176,7 +134,7 @@ def install(run: Run, requirements: Sequence[Requirement]) -> None:
     built = [one for one in requirements if one.is_built]
     ready = [one for one in requirements if one.sha256 and not one.is_built and not one.needed_by]
     backends = {one: [each for each in requirements if each.needed_by == one.name] for one in built}
-    lines = [one.line for one in ready]
+    lines = [f"{one.line}  # {one.file}" for one in ready]
     for one in built:
         lines += [f"# {one.line}", *(f"#   built with {each.line}" for each in backends[one])]
     text = "\n".join([*_places(run.workspace.source), *lines, ""])
@@ -191,7 +149,7 @@ def install(run: Run, requirements: Sequence[Requirement]) -> None:
     begun.write_text(text)
     exactly = ("--require-hashes", "--no-deps", "--quiet")
     if ready:
-        _pip(run, "install", *exactly, "--requirement", str(begun))
+        _check_names(ready, _reported(run, "install", *exactly, "--requirement", str(begun)))
     for one in built:
         only = _written(run, "backends.txt", _NOTHING_ELSE, *(each.line for each in backends[one]))
         # Not what pip made of it some other time, with other packages.
@@ -201,6 +159,18 @@ def install(run: Run, requirements: Sequence[Requirement]) -> None:
             lines = [each.line for each in backends[one]]
             _pip(run, "download", *exactly, "--dest", packages_kept(run), "--requirement", _written(run, "b", *lines))
     begun.replace(file)
+
+
+def _check_names(wanted: Sequence[Requirement], taken: Sequence[Requirement]) -> None:
+    """Of a package that is known by its hash the lock tells the file's name too. Raises ProfileError."""
+    names = {one.name: one.file for one in taken}
+    for one in wanted:
+        found = names.get(one.name, one.file)
+        if found != one.file:
+            raise ProfileError(
+                f"this is not what was locked: requirement {one.name}: {found}, and the lock has {one.file}",
+                remedy="make a new lock: trtllm-build lock --profile NAME -o FILE",
+            )
 
 
 def packages_kept(run: Run) -> str:

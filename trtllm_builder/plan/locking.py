@@ -42,7 +42,8 @@ def locked_values(profile: Profile) -> dict[str, Any]:
 
 def held_to(loaded: LoadedProfile, lock: Lock, path: Path) -> LoadedProfile:
     """The profile at the lock's commit. Raises ProfileError when it says something else than the locked one."""
-    differing = profile_differences(lock.profile, locked_values(loaded.profile))
+    asked = {"name": loaded.profile.name, **locked_values(loaded.profile)}
+    differing = profile_differences({"name": lock.name, **lock.profile}, asked)
     if differing:
         raise ProfileError(
             f"profile {loaded.profile.name} is not the one of the lock {path}: {'; '.join(map(str, differing[:8]))}",

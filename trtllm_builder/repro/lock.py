@@ -172,10 +172,13 @@ def input_differences(wanted: tuple[Input, ...], found: tuple[Input, ...]) -> tu
     differing = {(one.kind, one.name) for one in {*first.values(), *second.values()} if _other(one, first, second)}
     told = []
     for kind, name in sorted(differing, key=lambda key: (KINDS.index(key[0]), key[1])):
-        sides = [
-            " and ".join(_told(one) for key, one in side.items() if key[:2] == (kind, name)) for side in (first, second)
-        ]
-        told.append(Difference(kind, name, *sides))
+        sides = [[one for key, one in side.items() if key[:2] == (kind, name)] for side in (first, second)]
+        for tell in (_told, _address, _all_of):
+            words = [" and ".join(map(tell, side)) for side in sides]
+            # As few words as show a difference.
+            if words[0] != words[1]:
+                break
+        told.append(Difference(kind, name, *words))
     return tuple(told)
 
 
@@ -187,6 +190,16 @@ def _other(one: Input, *sides: Mapping[tuple[str, str, str], Input]) -> bool:
 def _told(one: Input) -> str:
     number = next(iter(one.digest.values()), "")
     return clean(" ".join(filter(None, (one.version, number[:16])))[:120]) or "no hash"
+
+
+def _address(one: Input) -> str:
+    return clean(one.uri) or "no address"
+
+
+def _all_of(one: Input) -> str:
+    size = "" if one.size is None else f"{one.size} bytes"
+    hashes = (f"{algorithm} {value}" for algorithm, value in sorted(one.digest.items()))
+    return clean(" ".join(filter(None, (one.version, *hashes, size)))) or "no hash"
 
 
 def _values(kind: str, wanted: object, found: object, path: str = "") -> Iterator[Difference]:

@@ -19,7 +19,8 @@ from typing import Any, cast
 import pytest
 
 from trtllm_builder.build import requirements
-from trtllm_builder.build.requirements import Requirement, install, packages_kept, resolve
+from trtllm_builder.build.requirement import Requirement
+from trtllm_builder.build.requirements import install, packages_kept, resolve
 from trtllm_builder.build.run import Run
 from trtllm_builder.build.toolchain import make_venv
 from trtllm_builder.build.workspace import Workspace

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -7,10 +8,14 @@ from typing import Any
 import pytest
 
 import trtllm_builder
-from trtllm_builder.build import machine_inputs
+from trtllm_builder.build import inputs, machine_inputs
 from trtllm_builder.build.inputs import our_inputs, source_inputs
 from trtllm_builder.build.machine_inputs import host_inputs, host_stamp, image_inputs
+from trtllm_builder.build.requirement import Requirement
+from trtllm_builder.errors import ProfileError
+from trtllm_builder.patching.sets import load_set, set_dirs
 from trtllm_builder.repro.inputs import Input
+from trtllm_builder.repro.lock import Lock
 
 COMMIT, OTHER, OID = "1" * 40, "2" * 40, "3" * 64
 FETCHED: dict[str, Any] = {
@@ -21,6 +26,28 @@ FETCHED: dict[str, Any] = {
     "dependencies": [{"name": "json", "url": "https://host/json", "commit": OTHER, "served_by": "a", "ref": "v3"}],
     "archives": [{"name": "it", "url": "https://host/it.tar.gz", "sha256": OID, "size": 3}],
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("uri", ["pkg:pypi/evil@1?file_name=a-1.whl", "pkg:pypi/a@9?file_name=a-1.whl", ""])
+def test_all_that_is_known_early_is_named_at_once(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+    """Another patch set, and a requirement of which a lock says two things; before anything is made."""
+    monkeypatch.setattr(inputs, "host_inputs", lambda *_: ())
+    own = inputs.sha256(load_set("single-device", set_dirs((), {})).digest)
+    right = Requirement("a", "1", "a-1.whl", OID).to_input()
+
+    def check(patch: dict[str, str], requirement: Input) -> None:
+        locked = Lock("mine", {}, 1, (*our_inputs(), Input("patch", "single-device", "", patch), requirement))
+        profile = SimpleNamespace(patches=("single-device",))
+        request = SimpleNamespace(locked=locked, environ={}, loaded=SimpleNamespace(profile=profile))
+        plan = SimpleNamespace(python=SimpleNamespace(value="python"), python_version="3.11")
+        run: Any = SimpleNamespace(material=SimpleNamespace(request=request), plan=plan, environment={})
+        inputs.check_early(run, tools=False)
+
+    check(own, right)
+    with pytest.raises(ProfileError) as error:
+        check({"sha256": OTHER}, replace(right, uri=uri))
+    assert "patch single-device: " in error.value.what and "requirement a: " in error.value.what
+    assert (uri or "no address") in error.value.what
 
 
 def test_sources_by_commit_and_object_and_without_credentials() -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from trtllm_builder.build import requirements
-from trtllm_builder.build.requirements import Requirement, listed, wanted
+from trtllm_builder.build.requirement import Requirement
+from trtllm_builder.build.requirements import listed, wanted
+from trtllm_builder.errors import ProfileError
 
 SHA = "7" * 64
 ARCHIVE = {"url": "https://host/packages/My_Tool-1.2-py3-none-any.whl", "archive_info": {"hashes": {"sha256": SHA}}}
@@ -50,6 +52,15 @@ def test_the_words_for_pip_are_the_list_and_what_the_script_names(tmp_path: Path
     assert wanted(tmp_path) == ["--requirement", "requirements-dev.txt", "conan==2.14.0"]
     assert list(listed(tmp_path)) == ["requirements-dev.txt", "requirements.txt"]
     assert list(requirements._places(tmp_path)) == ["--extra-index-url https://host/cu130", "-f https://host/links"]
+
+
+def test_of_a_locked_package_the_files_name_counts_too() -> None:
+    """Which the lock tells of, and pip is not asked for."""
+    one = Requirement("a", "1", "a-1-py3-none-any.whl", SHA)
+    requirements._check_names([one], [one, replace(one, name="b", file="b.whl")])
+    requirements._check_names([one], [])
+    with pytest.raises(ProfileError, match=r"requirement a: other\.whl, and the lock has a-1-py3-none-any\.whl"):
+        requirements._check_names([one], [replace(one, file="other.whl")])
 
 
 def test_a_list_that_names_itself_ends(tmp_path: Path) -> None:

@@ -67,6 +67,12 @@ def test_another_profile_than_the_locked_one_is_refused_by_what_differs(lock: Pa
         make_request(asked(profile="", locked=lock, overrides=("build.jobs=2",)), ENVIRON)
 
 
+def test_the_name_in_a_lock_is_the_profiles(lock: Path) -> None:
+    lock.write_text(lock.read_text().replace('"name": "autodl-4090"', '"name": "other"'))
+    with pytest.raises(ProfileError, match='profile name: "autodl-4090", and the lock has "other"'):
+        make_request(asked(locked=lock), ENVIRON)
+
+
 def test_a_lock_whose_profile_is_none_is_refused(lock: Path) -> None:
     for old, new in (('"python": "3.1', '"python": "9.1'), ('"type": "Release"', '"typo": "Release"')):
         text = lock.read_text()

@@ -67,6 +67,22 @@ def test_what_differs_is_said_once_with_both_sides() -> None:
     assert differences(LOCK, LOCK) == ()
 
 
+def test_of_what_looks_alike_the_rest_is_shown() -> None:
+    source, tool = LOCK.inputs[1], LOCK.inputs[0]
+    elsewhere = replace(source, uri="git+https://evil/x.git@" + "1" * 40)
+    nowhere = replace(source, uri="")
+    larger = replace(tool, size=1)
+    alike = replace(tool, digest={"sha256": "a" * 63 + "b"})
+    for before, after, told in (
+        (source, elsewhere, f"{elsewhere.uri}, and the lock has {source.uri}"),
+        (source, nowhere, f"no address, and the lock has {source.uri}"),
+        (tool, larger, f"sha256 {'a' * 64} 1 bytes, and the lock has 1.13.2 sha256 {'a' * 64} 370448 bytes"),
+        (tool, alike, f"sha256 {alike.digest['sha256']} 370448 bytes, and the lock has"),
+    ):
+        (found,) = differences(replace(LOCK, inputs=(before,)), replace(LOCK, inputs=(after,)))
+        assert told in str(found)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
