@@ -44,8 +44,9 @@ def lock(
 ) -> None:
     """Write down every input of a wheel by hash; nothing is compiled.
 
-    A build with --locked FILE takes exactly these, wherever and whenever it runs, and gives the same bytes. Its wheel
-    has a build tag of the lock in its name and so is not, byte for byte, that of a build without --locked.
+    A build with --locked FILE takes exactly these, wherever and whenever it runs, and gives the same bytes; anything
+    else ends it with exit 2, sources that were edited by hand in its workspace too. Its wheel has a build tag of the
+    lock in its name and so is not, byte for byte, that of a build without --locked.
     """
     from trtllm_builder.errors import UsageError
     from trtllm_builder.repro.lock import differences, read_lock
