@@ -39,6 +39,7 @@ from trtllm_builder.source.edits import tree_identity
 from trtllm_builder.units import format_size
 from trtllm_builder.upstream.flags_help import compare_help
 
+_CONFIGURED = "-- Build files have been written to: "
 # Where things are kept and how much of them, not what is built.
 _CACHES = ("CCACHE_DIR", "CCACHE_MAXSIZE", "CCACHE_CONFIGPATH", "CCACHE_REMOTE_STORAGE", "PIP_CACHE_DIR")
 
@@ -113,10 +114,12 @@ def do_compile(run: Run) -> Json:
     def on_progress(progress: Progress, line: str | None) -> None:
         nonlocal configured, noted
         # All that upstream generates is whole before CMake looks at it; ninja may have finished files when it says so.
-        if line and line.startswith("-- Build files have been written to"):
+        if line and line.startswith(_CONFIGURED):
             run.journal.append("generated", run=run.identifier, tree=tree_identity(workspace.source))
             check_downloaded(run)
-            note_populated(run)
+            # Not when it is a build within this one that says so, by which CMake fetches.
+            if Path(line.removeprefix(_CONFIGURED)).resolve() == workspace.build.resolve():
+                note_populated(run)
         if progress.phase == "build" and not configured:
             configured = True
             problems = what_did_not_take(workspace.build, plan.options)

@@ -11,6 +11,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from trtllm_builder.attest.agreement import descriptor
 from trtllm_builder.attest.envelope import sign
 from trtllm_builder.attest.keys import PrivateKey, parse_private_key
 from trtllm_builder.cli import verify as command
@@ -79,6 +80,23 @@ def test_provenance(beside: Beside) -> None:
         beside.plain.write_text(text)
         rubbish, _ = beside.checks()
         assert rubbish.fatal and "is no in-toto statement: " in str(rubbish.evidence[0]), text
+
+
+def test_a_provenance_agrees_with_the_lock_and_with_what_was_signed(beside: Beside) -> None:
+    """Without a key too: what contradicts itself is believed by nobody."""
+    one = Input("source", "x", "", {"gitCommit": "c" * 40})
+    lock_path(beside.wheel).write_text(Lock("mine", {}, 1, (one,)).render())
+    definition = {"buildType": "a:b", "externalParameters": {}, "resolvedDependencies": [descriptor(one.to_json())]}
+    predicate = {"buildDefinition": definition, "runDetails": {"builder": {"id": "a:b"}}}
+    beside.plain.write_bytes(statement(predicate=predicate))
+    beside.bundle.write_text(sign(beside.plain.read_bytes(), new_key()).line())
+    assert beside.checks()[0].status == "passed"
+    beside.plain.write_bytes(beside.plain.read_bytes().replace(b"c" * 40, b"f" * 40))
+    found, _ = beside.checks()
+    assert found.fatal and [str(told).partition("json")[2] for told in found.evidence] == [
+        " is not the statement that was signed, in x-1.0-py3-none-any.whl.intoto.jsonl",
+        " was not made from x-1.0-py3-none-any.whl.lock.json: they differ in source x",
+    ]
 
 
 @pytest.mark.parametrize("who", ["record", "plain", "bundle"])
