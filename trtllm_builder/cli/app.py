@@ -171,7 +171,7 @@ def main() -> None:
     except typer.Abort:
         code = 130
     except TyperException as error:
-        _report(UsageError(_plain(error.format_message()), remedy="see trtllm-build --help"), as_json)
+        _report(UsageError(_plain(error.format_message()), remedy=f"see {_command(error)} --help"), as_json)
         code = UsageError.exit_code
     except Exception as error:  # noqa: BLE001
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EIO) and error.filename is None:
@@ -185,6 +185,15 @@ def main() -> None:
             raise SystemExit(HostError.exit_code) from None
         code = _internal(error, as_json)
     raise SystemExit(code)
+
+
+def _command(error: TyperException) -> str:
+    """The command that did not understand its words."""
+    context, words = getattr(error, "ctx", None), list[str]()
+    while context is not None and context.parent is not None:
+        words.append(context.info_name)
+        context = context.parent
+    return " ".join(["trtllm-build", *reversed(words)])
 
 
 def _plain(message: str) -> str:

@@ -31,7 +31,8 @@ def publish(
         bool,
         typer.Option(
             "--allow-unverified",
-            help="Also other projects' wheels, such as ours need (nobody checks that); the index shows it.",
+            help="Also other projects' wheels, such as ours need (nobody checks that), into every variant's tree; "
+            "the index shows it.",
         ),
     ] = False,
     nightly: Annotated[
@@ -48,8 +49,9 @@ def publish(
     What is published needs its record (a build leaves it beside the wheel) and a report of a passed import. A server's
     user and password come from TWINE_USERNAME and TWINE_PASSWORD, or from the keyring. Exit 8 when it is refused.
 
-    A directory holds symbolic links: serve it where it lies, or copy it with `rsync -a` (`rsync -aL` to a place that
-    knows no links), files/ first and then the rest.
+    A directory holds symbolic links: serve it where it lies, or copy it with `rsync -a`, files/ first and then the rest
+    (with `rsync -aL` to a place that knows no links: such a copy can be served, and `index check --repair` makes an
+    index of it again where there are links).
     """
     from trtllm_builder.build.signals import interruptible
     from trtllm_builder.errors import Interrupted, UsageError
@@ -71,9 +73,11 @@ def publish(
         raise Interrupted(
             stop.what, signal=stop.signal, remedy="nothing is half published; the same command does the rest"
         ) from None
-    for candidate in candidates:
-        for place in candidate.local:
-            typer.echo(f"note: what is published with {candidate.filename} tells of {place}", err=True)
+    for candidate, one in zip(candidates, done, strict=True):
+        if candidate.local and one["outcome"] != "already there":
+            first, *others = candidate.local
+            more = f" and {len(others)} more such address{'es' * (len(others) > 1)}" if others else ""
+            typer.echo(f"note: what is published with {candidate.filename} tells of {first}{more}", err=True)
     if as_json:
         document = {"schema": 1, "command": "publish", "index": index, "wheels": done}
         typer.echo(json.dumps(document, indent=2))

@@ -12,8 +12,10 @@ from typing import Any
 from trtllm_builder import canary
 from trtllm_builder.errors import PublishError
 from trtllm_builder.source.model import ORIGINAL
+from trtllm_builder.text import clean
 
 RECORD = ".record.json"
+SCHEMA = 1  # of schemas/record.json and schemas/report.json
 _LIMIT = 64 << 20  # bytes
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 Document = Mapping[str, Any]
@@ -69,6 +71,12 @@ def _read(wheel: Path, suffix: str) -> Document | None:
         raise PublishError(f"{path} cannot be read: {error}", remedy=remedy) from error
     if not isinstance(document, dict):
         raise PublishError(f"{path} is JSON of another kind", remedy=remedy)
+    schema = document.get("schema")
+    if type(schema) is not int or schema != SCHEMA:
+        raise PublishError(
+            f'{path} has "schema": {clean(json.dumps(schema))[:20]}, and this program reads {SCHEMA}',
+            remedy="publish with the trtllm-builder that made it",
+        )
     return document
 
 

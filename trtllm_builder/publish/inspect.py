@@ -19,7 +19,7 @@ def inspect(path: Path, wheel: Wheel) -> Iterator[Problem]:
     beside = {suffix: path.with_name(path.name + suffix) for suffix in wheel.beside}
     try:
         record = read_evidence(path, wheel.sha256).record
-        for found in misfits(record or {}, beside):
+        for found in misfits(record or {}, beside, wheel.sha256):
             yield Problem(wheel.path, f"has beside it what is not of one build: {found}", False)
     except PublishError as error:
         yield Problem(wheel.path, f"has a record that says nothing: {error.what}", False)

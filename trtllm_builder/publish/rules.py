@@ -87,7 +87,7 @@ def judge(path: Path, allowed: Allowed, environ: Mapping[str, str] | None = None
         _refuse_build(path, evidence)
     standing = _standing(path, evidence, ours, allowed)
     beside = _beside(path) if ours else {}
-    _refuse_misfits(path, evidence, beside)
+    _refuse_misfits(path, evidence, beside, wheel.sha256)
     provenance = path.with_name(f"{path.name}.provenance")
     attested = provenance.is_file() and is_attestation_bundle(provenance, wheel.sha256)
     return Candidate(
@@ -149,8 +149,8 @@ def _refuse_build(path: Path, evidence: Evidence) -> None:
         raise _refused(path, "; ".join(why for why, _ in found), found[0][1])
 
 
-def _refuse_misfits(path: Path, evidence: Evidence, beside: Mapping[str, Path]) -> None:
-    if evidence.record is not None and (found := list(misfits(evidence.record, beside))):
+def _refuse_misfits(path: Path, evidence: Evidence, beside: Mapping[str, Path], sha256: str) -> None:
+    if evidence.record is not None and (found := list(misfits(evidence.record, beside, sha256))):
         raise _refused(
             path,
             f"what lies beside it is not of one build: {'; '.join(found[:3])}",

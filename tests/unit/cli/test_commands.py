@@ -52,3 +52,21 @@ def test_the_canarys_help_tells_how_to_see_the_compile_cache_at_work() -> None:
     # Without --rebuild a second build takes the first one's wheel as it is.
     told = " ".join(CliRunner().invoke(app, ["canary", "--help"], prog_name="trtllm-build").output.split())
     assert "built again with --rebuild in another --workspace, it shows what the compile cache gives" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        ("index prune x --keep 0", "trtllm-build index prune"),
+        ("index nonsense", "trtllm-build index"),
+        ("publish", "trtllm-build publish"),
+        ("--nonsense", "trtllm-build"),
+    ],
+)
+def test_who_gave_wrong_words_is_led_to_that_commands_help(
+    words: str, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["trtllm-build", *words.split()])
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().err.splitlines()[1] == f"  see {command} --help"

@@ -102,12 +102,18 @@ def test_other_bytes_under_a_name_are_refused_in_any_spelling(make_wheel: Make, 
     more = judge(make_wheel("third"), OTHERS)
     for name in ("small_pack-1.0-py3-none-any.whl", "Small.Pack-1.0.0-py3-none-any.whl"):
         other = judge(make_wheel("small-pack", "1.0", content="# other", file_name=name), OTHERS)
-        with pytest.raises(PublishError, match="with other bytes"):
+        with pytest.raises(PublishError, match="with other bytes") as caught:
             add([more, other], index)
+        assert "also when it is yanked: build yours with another version or build tag" in caught.value.remedy
     # All or none: the wheel beside it did not get in, and nothing of it was left.
     held, problems = check(open_index(index), inspect)
     assert [wheel.project for wheel in held.wheels] == ["small-pack"] and problems == ()
     assert (index / ".current").readlink() == before
+    yank(index, held.wheels[0].filename, "")
+    with pytest.raises(PublishError, match="with other bytes"):
+        add([other], index)
+    tagged = judge(make_wheel("small-pack", "1.0", content="# other", build="1"), OTHERS)
+    assert [one.outcome for one in add([tagged], index)] == ["published"]
 
 
 def test_one_command_cannot_bring_two_of_one_name(make_wheel: Make, tmp_path: Path, index: Path) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -218,3 +219,32 @@ def test_a_path_of_the_builder_is_told_to_who_publishes_it(build: Callable[..., 
     said["predicate"]["buildDefinition"]["externalParameters"] = {"from": sources}
     side(wheel, ".intoto.json").write_text(json.dumps(said))
     assert judge(wheel, Allowed()).local == ("file:///home/me/src@v1",)
+
+
+def falsify(wheel: Path) -> None:
+    """Beside the true, signed one."""
+    side(wheel, ".intoto.jsonl").write_text(envelope(wheel, "k"))
+    said = statement(wheel)
+    said["predicate"]["runDetails"]["builder"]["id"] = "https://evil.example/"
+    said["predicate"]["buildDefinition"]["resolvedDependencies"][0]["digest"] = {"sha256": "f" * 64}
+    side(wheel, ".intoto.json").write_text(json.dumps(said))
+
+
+def test_a_provenance_that_contradicts_its_signed_copy_is_refused(build: Callable[..., Path]) -> None:
+    wheel = build()
+    falsify(wheel)
+    assert "is not the statement that was signed" in refused(wheel)
+
+
+def test_a_contradiction_that_was_published_once_is_told(
+    build: Callable[..., Path], index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = build()
+    candidate = judge(wheel, Allowed())
+    falsify(wheel)
+    files = {**candidate.beside, ".intoto.jsonl": side(wheel, ".intoto.jsonl")}
+    add([replace(candidate, beside=files)], index)
+    problems = check(open_index(index), inspect)[1]
+    told = "\n".join(problem.what for problem in problems)
+    assert "is not the statement that was signed" in told and "tool cmake" in told
+    assert not any(problem.repairable for problem in problems)

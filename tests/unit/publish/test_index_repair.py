@@ -311,7 +311,12 @@ def test_a_wheel_in_no_page_is_never_replaced_in_two_steps(
         assert path.is_file()
 
     monkeypatch.setattr("trtllm_builder.index.store.settle", settle)
-    monkeypatch.setattr("trtllm_builder.index.store.remove", lambda place: (remove(place), settle(place)))
+
+    def removing(place: Path) -> None:
+        remove(place)
+        assert path.is_file()
+
+    monkeypatch.setattr("trtllm_builder.index.store.remove", removing)
     assert [one.outcome for one in add([again], index)] == ["published"]
     assert check(open_index(index), inspect)[1] == ()
 

@@ -161,16 +161,21 @@ def test_an_address_is_looked_at_before_the_wheels_are(tmp_path: Path) -> None:
 
 def test_a_path_of_the_builder_is_noted(make_build: Make, tmp_path: Path) -> None:
     wheel = make_build()
+    places = ["git+file:///home/me/src", "file:///home/me/lfs", "file:///home/me/more"]
     said = {
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [{"name": wheel.name, "digest": {"sha256": hashlib.sha256(wheel.read_bytes()).hexdigest()}}],
         "predicateType": "https://slsa.dev/provenance/v1",
         "predicate": {
-            "buildDefinition": {"buildType": "a:b", "externalParameters": {"from": "git+file:///home/me/src"}},
+            "buildDefinition": {"buildType": "a:b", "externalParameters": {"from": places}},
             "runDetails": {"builder": {"id": "a:b"}},
         },
     }
     wheel.with_name(f"{wheel.name}.intoto.json").write_text(json.dumps(said))
     done = run("publish", wheel, "--index", tmp_path / "index", "--json")
     assert done.exit_code == 0 and json.loads(done.stdout)["wheels"]
-    assert done.stderr == f"note: what is published with {wheel.name} tells of file:///home/me/src\n"
+    assert (
+        done.stderr
+        == f"note: what is published with {wheel.name} tells of file:///home/me/src and 2 more such addresses\n"
+    )
+    assert run("publish", wheel, "--index", tmp_path / "index").stderr == ""  # it is there already

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from trtllm_builder.build.record import RECORD_SCHEMA
 from trtllm_builder.errors import PublishError, UsageError
 from trtllm_builder.publish.rules import Allowed, judge
 
@@ -142,7 +143,9 @@ def test_the_report_must_be_of_these_bytes(make_build: Make, make_wheel: Make) -
     # A record of other bytes: the label then promises what no record says.
     assert "is of other bytes" in str(refused(make_build(record=edit("wheel.sha256", "0" * 64))))
     wheel = make_wheel()
-    wheel.with_name(f"{wheel.name}.report.json").write_text('{"sha256": "1", "passed": true, "checks": []}')
+    wheel.with_name(f"{wheel.name}.report.json").write_text(
+        '{"schema": 1, "sha256": "1", "passed": true, "checks": []}'
+    )
     assert "is of other bytes" in str(refused(wheel, OTHERS))
 
 
@@ -151,7 +154,7 @@ def test_another_projects_wheel_needs_a_report_or_leave(make_wheel: Make) -> Non
     assert "--allow-unverified" in refused(wheel, Allowed(unimported=True)).remedy
     assert judge(wheel, OTHERS).standing == "unverified" and judge(wheel, OTHERS).beside == {}
     passed = [{"id": "import", "status": "passed"}]
-    report = {"sha256": judge(wheel, OTHERS).sha256, "passed": True, "checks": passed}
+    report = {"schema": 1, "sha256": judge(wheel, OTHERS).sha256, "passed": True, "checks": passed}
     wheel.with_name(f"{wheel.name}.report.json").write_text(json.dumps(report))
     assert judge(wheel, STRICT).standing == "verified"
 
@@ -167,6 +170,12 @@ def test_a_damaged_record_is_a_sentence(make_build: Make, text: str) -> None:
     wheel = make_build()
     wheel.with_name(f"{wheel.name}.record.json").write_text(text)
     refused(wheel, Allowed(True, True))
+
+
+@pytest.mark.parametrize("schema", [99, "1", True, None])
+def test_a_record_of_another_form_is_refused(make_build: Make, schema: object) -> None:
+    error = refused(make_build(record=lambda record: record.update(schema=schema)), Allowed(True, True))
+    assert f'record.json has "schema": {json.dumps(schema)}, and this program reads {RECORD_SCHEMA}' in str(error)
 
 
 @pytest.mark.parametrize(
