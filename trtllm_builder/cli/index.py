@@ -206,8 +206,11 @@ def check(
 
 
 def _show_check(done: Repaired) -> None:
+    mended: dict[str, list[str]] = {}
     for one in done.mended:
-        typer.echo(f"mended: {one.path} {one.what}")
+        mended.setdefault(one.what, []).append(one.path)
+    for what, (first, *others) in mended.items():
+        typer.echo(f"mended: {first}{f' and {len(others)} more' if others else ''}: {what}")
     for problem in done.problems:
         typer.echo(f"{problem.path} {problem.what}")
     advice = "; --repair mends what it can" if any(problem.repairable for problem in done.problems) else ""

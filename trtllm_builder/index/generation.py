@@ -110,7 +110,11 @@ def read_generation(shown: Path) -> tuple[Index, bool]:
             wheels += read_project(at.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise PublishError(
-            f"{at} cannot be read: {error}",
+            f"{at} cannot be read: {_said(error)}",
             remedy=mending(shown.parent.parent),
         ) from error
     return Index(tuple(wheels)), form == FORM
+
+
+def _said(error: OSError | ValueError) -> str:
+    return ((isinstance(error, OSError) and error.strerror) or str(error)).lower()

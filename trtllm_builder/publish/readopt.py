@@ -49,34 +49,30 @@ def readopt(root: Path, found: Mapping[str, Wheel]) -> Readopted:
             wheels.append(wheel)
             shown[path] = told
     there = {*on_disk, *found}
-    gone = {
-        path: "is on an older page, and not there: it was pruned, or lost" for path in remembered if path not in there
-    }
+    gone = {path: "on an older page, and not there: pruned, or lost" for path in remembered if path not in there}
     return Readopted(tuple(wheels), shown, refused, gone)
 
 
 def _again(root: Path, path: str, known: Wheel | None) -> tuple[Wheel, str]:
     place = root / path
     if known and _as_said(root, known):
-        return known, "is shown again, yanked and kept as the newest page says that is left of it"
+        return known, "shown again; yanked and kept as the newest page left says"
     try:
         candidate = judge(place, ANYTHING)
     except BuilderError:
         if known is None:
             raise
-        return known, "is shown again as a page says that is left of it, and it is damaged, or something beside it"
+        return known, "shown again as the newest page left says, although it is damaged, or something beside it"
     when = known.uploaded if known else datetime.fromtimestamp(place.stat().st_mtime, timezone.utc).strftime(TIME)
     wheel = entry(candidate, when)
     if wheel.path != path:
         raise PublishError(f"it belongs into {wheel.directory}", remedy="")
     put_metadata(place, candidate.metadata)
     if known is None:
-        return wheel, (
-            "is shown again: when it was published is taken from its file, whether it was yanked or kept is not known"
-        )
+        return wheel, "shown again; published when its file says, and whether it was yanked or kept is not known"
     lock = wheel.lock and known.lock and replace(wheel.lock, kept=known.lock.kept)
     wheel = replace(wheel, yanked=known.yanked, keep=known.keep, lock=lock or wheel.lock)
-    return wheel, "is shown again with what lies beside it now, yanked and kept as the newest page says that is left"
+    return wheel, "shown again with what lies beside it now; yanked and kept as the newest page left says"
 
 
 def _as_said(root: Path, wheel: Wheel) -> bool:

@@ -91,12 +91,12 @@ def _mend(root: Path) -> tuple[list[Mended], Mapping[str, str]]:
         tidy(root, shown.name, before)
         found = {wheel.path: wheel for wheel in before.wheels}
         good = not list(wrong_pages(shown, before))
-        mended += [] if good else [Mended(str(shown.relative_to(root)), "was made anew with all its pages")]
+        mended += [] if good else [Mended(str(shown.relative_to(root)), "all pages made anew")]
     except PublishError as error:
         # What is noted was not finished, or was: the pages that said which are gone. So it is all shown.
         remove(root / INCOMING)
         forget(root)
-        mended.append(Mended(CURRENT, f"led to no whole pages ({error.what}): they were made anew"))
+        mended.append(Mended(CURRENT, f"all pages made anew, since {error.what}"))
         found = {wheel.path: wheel for wheel in _still_shown(root)}
         whole = good = False
     again = readopt(root, found)
@@ -104,20 +104,20 @@ def _mend(root: Path) -> tuple[list[Mended], Mapping[str, str]]:
     if not whole:
         mended += [Mended(path, what) for path, what in again.gone.items()]
     index = Index((*found.values(), *again.wheels))
-    mended += [Mended(f"{wheel.path}.metadata", "was made anew from the wheel") for wheel in _metadata(root, index)]
+    mended += [Mended(f"{wheel.path}.metadata", "made anew from the wheel") for wheel in _metadata(root, index)]
     if not good or again.wheels:
         _show(root, index)
     for problem in wrong_links(root):
         _link(root, problem.path, f"{CURRENT}/{problem.path}")
-        mended.append(Mended(problem.path, "was made a link to the pages again"))
+        mended.append(Mended(problem.path, "a link to the pages again"))
     if not has_form(root):
         write_marker(root)
-        mended.append(Mended(MARKER, "was written anew"))
+        mended.append(Mended(MARKER, "written anew"))
     tidy(root, Store(root).shown().name, index)
     for place in unnamed(root, index):
         if not list(place.glob("*.whl")):
             remove(place)
-            mended.append(Mended(str(place.relative_to(root)), "held no wheel, and was removed"))
+            mended.append(Mended(str(place.relative_to(root)), "removed: it held no wheel"))
     return mended, again.refused
 
 

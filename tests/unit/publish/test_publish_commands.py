@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,24 @@ def test_a_damaged_index_ends_with_8(make_build: Make, tmp_path: Path, validate:
     assert done.exit_code == 8 and [one["repairable"] for one in document["problems"]] == [False]
     good("publish", make_build(), "--index", index)
     assert good("index", "check", index) == "1 wheel, all as it should be\n"
+
+
+def test_a_repair_says_what_it_did_in_few_lines(make_wheel: Make, tmp_path: Path, validate: Validate) -> None:
+    index = tmp_path / "index"
+    wheels = [make_wheel(name) for name in ("one", "two", "three")]
+    good("publish", *wheels, "--index", index, "--allow-unverified")
+    for name in (".generations", ".pages"):
+        shutil.rmtree(index / name)
+    shutil.copytree(index, tmp_path / "other", symlinks=True)
+    told = bad("index", "list", index)
+    assert told.remedy == f"trtllm-build index check {index} --repair makes it anew from what is there"
+    lines = good("index", "check", index, "--repair").splitlines()
+    assert lines[0].startswith("mended: .current: all pages made anew, since ") and "no such file" in lines[0]
+    assert lines[1].startswith("mended: files/one/") and " and 2 more: shown again; published when its " in lines[1]
+    assert lines[2:] == ["3 wheels, all as it should be"]
+    document = json.loads(good("index", "check", tmp_path / "other", "--repair", "--json"))
+    validate("index-check", document)
+    assert len(document["mended"]) == 4 and document["problems"] == []
 
 
 def test_refusals_come_through(make_wheel: Make, tmp_path: Path) -> None:
