@@ -57,7 +57,8 @@ def gated(
             line += (Waiting(number, weights[number], load.now),)
         if line:
             free = machine.memory - load.used
-            pressed = (load.now if pressed is None else pressed) if free < CRAWL * machine.memory else None
+            stalls = machine.pressed or free < CRAWL * machine.memory
+            pressed = (load.now if pressed is None else pressed) if stalls else None
             running = [
                 Running(
                     number,

@@ -60,16 +60,18 @@ class File:
 @dataclass(frozen=True)
 class Machine:
     """``memory`` in GiB. ``pod``: one kill takes everything, so the gate is careful from the start. ``twins``: two of
-    its processors are threads of one core, and the second adds this share of the first one's speed."""
+    its processors are threads of one core, and the second adds this share of the first one's speed. ``pressed``: the
+    kernel reports stalls for memory all the time, which are others'."""
 
     cores: int
     memory: float
     pod: bool = False
     twins: float = 1.0
+    pressed: bool = False
 
     @property
     def name(self) -> str:
-        return f"{self.cores}/{self.memory:g}{' pod' if self.pod else ''}"
+        return f"{self.cores}/{self.memory:g}{' pod' if self.pod else ''}{' pressed' if self.pressed else ''}"
 
     def speed(self, running: int) -> float:
         """Of each compiler."""

@@ -169,6 +169,16 @@ def test_light_ones_leave_the_heaviest_the_room_that_it_will_find() -> None:
         assert answer.numbers == started, seconds
 
 
+def test_room_is_kept_for_the_heaviest_that_waits_and_for_no_other() -> None:
+    """Were it kept for all that wait, light ones would stand idle beside free memory."""
+    heavy = Weight(8 * GIB, "test", 0.0, 100.0, (1.0,) * 10)
+    ending = Running(1, heavy, since=-90.0, held=8 * GIB, most=8 * GIB)
+    line = [Waiting(number, replace(heavy, bytes=size * GIB // 2), 0.0) for number, size in ((2, 12), (3, 7))]
+    light = Waiting(4, Weight(GIB, "test", 0.0, 200.0, (1.0,) * 10), 0.0)
+    answer = admit(Policy(), [*line, light], [ending], Budget(4 * GIB, 2 * GIB), 0.0)
+    assert answer.numbers == (4,) and _why(answer) == {2: "memory", 3: "memory"}
+
+
 def test_a_peak_that_has_not_been_seen_is_still_to_come_whatever_the_clock_says() -> None:
     """And one that was seen is over: a slow machine is slow for all."""
     course = (0.2, 0.2, 0.2, 0.2, 1.0, 0.2, 0.2, 0.2, 0.2, 0.2)

@@ -16,6 +16,8 @@ import pytest
 from gate_simulated import build
 from gate_simulator import File, Machine, Outcome, lower_bound, mixed, static
 
+from trtllm_builder.gate.policy import Policy
+
 _FIGURES = Path(__file__).with_name("figures") / "gate.json"
 _TRIPLES = json.loads((Path(__file__).with_name("figures") / "triples.json").read_text())
 _RECORDED = Path(__file__).parents[2] / "data" / "gate" / "cutlass.json"
@@ -75,7 +77,7 @@ def _safe_counts(machine: Machine) -> list[int]:
 
 
 @pytest.mark.parametrize("learned", [False, True], ids=["cold", "learned"])
-@pytest.mark.parametrize("machine", _PLENTIFUL, ids=lambda machine: machine.name)
+@pytest.mark.parametrize("machine", (*_PLENTIFUL, Machine(8, 128, pressed=True)), ids=lambda machine: machine.name)
 def test_where_memory_is_plentiful_the_gate_costs_nothing(machine: Machine, learned: bool) -> None:
     plain = [static(files, machine, machine.cores) for files in _files()]
     assert not any(one.kills for one in plain)
@@ -177,6 +179,15 @@ def test_real_kernels_are_built_faster_than_by_the_rule_and_learned_as_fast_as_b
     assert not any(one.kills or one.crawled for one in (cold, *learned))
     assert cold.seconds <= 0.96 * by_rule
     assert _seconds(learned) <= 1.1 * best
+
+
+def test_where_few_run_one_that_takes_more_than_it_did_kills_nothing() -> None:
+    """Four at a time: the variances of all say little of the one that is off by most."""
+    files, machine = mixed(5, 40, clustered=False), Machine(4, 18)
+    by_variance, by_worst = (
+        build(files, machine, 5, learned=True, policy=policy, tick=2.0) for policy in (Policy(largest=0.0), Policy())
+    )
+    assert by_variance.kills and not by_worst.kills and by_worst.seconds < by_variance.seconds
 
 
 def test_a_build_that_loses_too_many_is_not_finished() -> None:
