@@ -11,6 +11,7 @@ from pathlib import Path
 from trtllm_builder.errors import PublishError
 from trtllm_builder.index.files import sha256_of
 from trtllm_builder.index.generation import GENERATIONS, PAGES, holds, unused_pages
+from trtllm_builder.index.journal import noted
 from trtllm_builder.index.model import Index, Wheel
 from trtllm_builder.index.opening import CURRENT, FILES, INCOMING, LOCK, PATIENCE, SHOWN, Store, nobody_waits
 from trtllm_builder.index.pages import ProjectPages, all_pages
@@ -123,21 +124,20 @@ def _file(root: Path, path: str, sha256: str, size: int | None) -> Iterator[Prob
 def _left(root: Path, index: Index) -> Iterator[Problem]:
     if (root / INCOMING).exists():
         yield Problem(INCOMING, "was left by a publisher that was killed, or is being written", True)
+    unfinished = noted(root)
     for path in unnamed(root, index):
-        yield Problem(f"{FILES}/{path.parent.name}/{path.name}", f"is in no page: {_UNNAMED[_has_wheel(path)]}", True)
+        place = f"{FILES}/{path.parent.name}/{path.name}"
+        if place in unfinished:
+            yield Problem(
+                place, "was left by a publisher that did not end; --repair, or the next one, removes it", True
+            )
+        elif any(True for _ in path.glob("*.whl")):
+            yield Problem(place, "is in no page: --repair shows the wheel again, or says why it cannot", True)
+        else:
+            yield Problem(place, "is in no page: it holds no wheel, and --repair removes it", True)
     for name in (FILES, PAGES, GENERATIONS):
         if (root / name).is_symlink() or not (root / name).is_dir():
             yield Problem(name, "is missing" if not os.path.lexists(root / name) else "is no directory", True)
             return
     for path in unused_pages(root, (root / GENERATIONS).iterdir()):
         yield Problem(f"{PAGES}/{path.name}", "is shown nowhere", True)
-
-
-def _has_wheel(place: Path) -> bool:
-    return any(True for _ in place.glob("*.whl"))
-
-
-_UNNAMED = {
-    True: "--repair shows the wheel again, or says why it cannot",
-    False: "it holds no wheel, and --repair removes it",
-}

@@ -127,7 +127,7 @@ def taking_turn(
         try:
             yield Turn(root, shown, index, fit)
         except BaseException:
-            with suppress(OSError):  # room, when that was what lacked
+            with suppress(OSError, PublishError):  # room, when that was what lacked
                 tidy(root, store.shown().name, store.read())
             raise
 

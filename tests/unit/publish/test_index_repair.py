@@ -415,3 +415,29 @@ def test_who_may_not_keep_others_out_is_told_what_was_seen(index: Path, monkeypa
     (index / ".incoming").mkdir()
     monkeypatch.setattr("trtllm_builder.index.check.LOCK", "nowhere/lock")
     assert [problem.path for problem in check(open_index(index), inspect)[1]] == [".incoming"]
+
+
+def test_what_a_publisher_left_that_did_not_end_is_removed(index: Path, built: Candidate) -> None:
+    before = tree(index)
+    one = entry(built, "2026-02-01T00:00:00.000000Z")
+    shutil.copytree(index, index.with_name("killed"), symlinks=True)
+    with taking_turn(open_index(index)) as turn:
+        turn.place(one, built.path, built.metadata, built.beside)
+        for name in ("files", ".unfinished"):  # as a kill at this moment leaves them
+            (shutil.copytree if name == "files" else shutil.copy)(index / name, index.with_name(f"{name} then"))
+    killed = index.with_name("killed")
+    shutil.rmtree(killed / "files")
+    index.with_name("files then").rename(killed / "files")
+    index.with_name(".unfinished then").rename(killed / ".unfinished")
+    _, (problem,) = check(open_index(killed), inspect)
+    assert problem.path == one.directory and "--repair, or the next one, removes it" in problem.what
+    assert repair(killed).problems == () and tree(killed) == before and not (killed / ".unfinished").exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["files/small/0123456789abcdef", "../../etc\n", "files/a/../../..\n", "\x00\n", "files\n"]
+)
+def test_a_note_that_cannot_be_ours_is_nothing(index: Path, text: str) -> None:
+    before = tree(index)
+    (index / ".unfinished").write_text(text)
+    assert repair(index).problems == () and tree(index) == before
