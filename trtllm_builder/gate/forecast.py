@@ -122,12 +122,18 @@ class Forecast:
         table = _highest(weight.course)
         scales = [10 / (seconds * pace) for pace in paces]
         count = len(scales)
+        slowest = min(scales)
         for first, last in self._windows:
             total = squares = 0.0
+            if (age + first) * slowest >= 10:
+                # Most stretches are those in which only the longest compilers are still at work.
+                yield total, squares
+                continue
             for scale in scales:
                 begin, end = int((age + first) * scale), (age + last) * scale
                 if begin < 10 and end > 0:
-                    share = table[max(0, begin)][min(9, int(end))]
+                    # The innermost of all: calls of max and min took a third of the gate's time.
+                    share = table[begin if begin > 0 else 0][int(end) if end < 10 else 9]
                     total += share
                     squares += share * share
             yield total / count, squares / count

@@ -209,7 +209,7 @@ WEIGHTS = st.builds(
 NOW = st.floats(0, 1e6)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     policy=st.builds(Policy, timeless=st.booleans(), slots=st.none() | st.integers(1, 8)),
     waiting=st.lists(st.tuples(WEIGHTS, NOW, st.booleans(), st.integers(0, 99)), max_size=8),
