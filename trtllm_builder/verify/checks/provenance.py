@@ -15,7 +15,7 @@ from trtllm_builder.attest.keys import PublicKey
 from trtllm_builder.attest.statement import LIMIT, Statement, StatementError, read_statement
 from trtllm_builder.verify.checks import Check, few, judged, skipped
 
-_PROVENANCE = "the provenance beside it is of this wheel"
+_PROVENANCE = "the provenance beside it is of this wheel, and says what record, lock and signed copy say"
 _SIGNATURE = "its provenance is signed with a key that was given"
 _CHANGED = "It was made for another file, or one of the two was changed: fetch both again from where they came."
 
