@@ -101,7 +101,10 @@ def test_a_gate_that_was_lost_and_one_that_refused_are_told_of(tmp_path: Path) -
 def test_the_gate_in_words(view: GateView) -> None:
     lines = "\n".join(_gate_lines(replace(view, lost=True)))
     assert "3 compilers at the gate; others got no answer there" in lines
-    assert "held at most 3.0 GiB of the 8.0 GiB that they might then" in lines
+    assert "held at most 3.0 GiB, when the budget was 8.0 GiB\n" in lines
+    (point,) = view.points
+    tight = "\n".join(_gate_lines(replace(view, points=(replace(point, may=2 * GIB),))))
+    assert "when the budget was 2.0 GiB; one is let in whatever it takes" in tight
     assert "waited 3.0 s in all because there was not enough memory" in lines and "killed for memory 1 time" in lines
     assert re.search(r"3.0 GiB +2.0 GiB +5.0 s +3.0 s  2.cu \(nothing may run beside one that was killed\)", lines)
     assert "waited" not in "\n".join(_gate_lines(GateView()))
