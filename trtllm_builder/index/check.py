@@ -129,7 +129,7 @@ def _left(root: Path, index: Index) -> Iterator[Problem]:
         place = f"{FILES}/{path.parent.name}/{path.name}"
         if place in unfinished:
             yield Problem(
-                place, "was left by a publisher that did not end; --repair, or the next one, removes it", True
+                place, "was left by a publisher that did not end: --repair or the next one removes it", True
             )
         elif any(True for _ in path.glob("*.whl")):
             yield Problem(place, "is in no page: --repair shows the wheel again, or says why it cannot", True)

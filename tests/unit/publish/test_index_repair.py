@@ -430,7 +430,7 @@ def test_what_a_publisher_left_that_did_not_end_is_removed(index: Path, built: C
     index.with_name("files then").rename(killed / "files")
     index.with_name(".unfinished then").rename(killed / ".unfinished")
     _, (problem,) = check(open_index(killed), inspect)
-    assert problem.path == one.directory and "--repair, or the next one, removes it" in problem.what
+    assert problem.path == one.directory and "--repair or the next one removes it" in problem.what
     assert repair(killed).problems == () and tree(killed) == before and not (killed / ".unfinished").exists()
 
 
