@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -128,6 +129,8 @@ def test_the_page_needs_nothing_else_and_believes_no_name(timeline: Timeline) ->
     assert "2.0 GiB" in reader.text and "waited because there was not enough memory" in reader.text
     assert "up to 1.5 GiB, limit 2.6 GiB (/sys/fs/cgroup/memory.max)" in reader.text
     assert "bar: measured" in page and "mark: expected" in page and "waiting at the gate is left out" in page
+    lost = timeline_page(replace(timeline, gate=replace(timeline.gate, lost=True)))
+    assert "got no answer at the gate" in lost and "got no answer at the gate" not in page
     assert page.count("<polyline") == 2 and 'class="over"' in page
     assert [attributes["class"] for tag, attributes in reader.tags if tag == "rect"].count("hit") == 1
 
@@ -201,8 +204,6 @@ def test_steps_of_a_resumed_run_are_of_other_ninjas(tmp_path: Path) -> None:
 
 
 def test_five_thousand_steps_stay_a_small_page(timeline: Timeline) -> None:
-    from dataclasses import replace
-
     long = "cpp/tensorrt_llm/kernels/cutlass_kernels/fpA_intB_gemm/launchers/CMakeFiles/gemm_src.dir/launcher_{}.cu.o"
     one = timeline.steps[0]
     many = tuple(replace(one, output=long.format(i), start=i / 64, end=i / 64 + 1, lane=i % 64) for i in range(5000))
