@@ -213,6 +213,15 @@ def test_killed_also_alone_names_it_and_what_would_fit_instead_of_fewer_jobs() -
     assert any("1 of them was a compiler that ran once more" in line for line in found.evidence)
 
 
+def test_the_one_that_was_killed_is_named_and_not_those_that_were_refused_before_it() -> None:
+    refused = "not compiled: another compiler was killed for lack of memory, also by itself"
+    log = ["FAILED: [code=1] k.dir/gemm.cu.o", "client nvcc gemm.cu", refused,
+           "FAILED: [code=137] k.dir/layerNorm.cu.o", "client nvcc layerNorm.cu", "Killed",
+           "FAILED: [code=1] k.dir/top.cu.o", "client nvcc top.cu", refused]  # fmt: skip
+    first = diagnose(list(enumerate(log, 1))).first
+    assert first.step == "layerNorm.cu" and [line.number for line in first.lines] == [4, 6]
+
+
 def test_a_limit_that_was_lowered_is_the_one_that_killed(tmp_path: Path) -> None:
     version2(tmp_path, 0, 0)
     before = snapshot(tmp_path)

@@ -159,7 +159,8 @@ class Scan:
                 return
             finding = Finding(one, {}, number)
             self.findings[(one.id, captured.get("subject", ""))] = finding
-            if self.step is not None and number - self.step.number <= 6:
+            # A line that names its step itself says nothing of the one that failed before it.
+            if self.step is not None and "step" not in captured and number - self.step.number <= 6:
                 finding.captured["step"] = self.step_name
                 finding.lines.append(self.step)
         for name, value in captured.items():
