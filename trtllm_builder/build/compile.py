@@ -119,7 +119,7 @@ def do_compile(run: Run) -> Json:
             check_downloaded(run)
             # Not when it is a build within this one that says so, by which CMake fetches.
             if Path(line.removeprefix(_CONFIGURED)).resolve() == workspace.build.resolve():
-                note_populated(run)
+                note_populated(run, configured=progress.done == 0)
         if progress.phase == "build" and not configured:
             configured = True
             problems = what_did_not_take(workspace.build, plan.options)

@@ -89,8 +89,9 @@ def distrust_populated(run: Run) -> None:
         _write(workspace, held)
 
 
-def note_populated(run: Run) -> None:
-    """Write down how trees stand that CMake populated since this was called last.
+def note_populated(run: Run, *, configured: bool = False) -> None:
+    """Write down how trees stand that CMake populated since this was called last; with ``configured``, which is just
+    after it came to its end, those that were there too: it gives every PATCH_COMMAND again.
 
     Raises ProfileError for a commit that the lock does not have.
     """
@@ -99,19 +100,24 @@ def note_populated(run: Run) -> None:
     fresh = {}
     for path in _trees(workspace):
         before, now = noted.get(path.name), _standing(git, path)
-        if before is not None and (now == before.standing or _is_of_a_person(before, now, known)):
+        if before is not None and _is_of_a_person(before, now, known):
             continue
-        _check_commit(run, path, now, known)
+        if before is not None and now == before.standing:
+            if not configured:
+                continue
+        else:
+            _check_commit(run, path, now, known)
         known_items = before.items if before else {}
         with os_errors(f"looking at {path}"):
             items = dict(survey(path, known_items, exclude=frozenset()).items)
-        # An edit stays one when CMake checks out another commit around it.
+        # An edit stays one when CMake works around it.
         place = str(path.relative_to(workspace.root))
         for name in [name for name in {**items, **known_items} if f"{place}/{name}" in run.edits]:
             items.pop(name, None)
             if name in known_items:
                 items[name] = known_items[name]
-        fresh[path.name] = _Tree(now, items)
+        if before is None or now != before.standing or _differing(known_items, items):
+            fresh[path.name] = _Tree(now, items)
     if fresh:
         _write(workspace, {**noted, **fresh})
 

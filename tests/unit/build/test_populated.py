@@ -100,6 +100,9 @@ def test_what_cmake_itself_patched_is_no_edit_and_all_else_is(site: Site) -> Non
     # Configuring again makes nothing of it right.
     note_populated(site.run)
     assert site.found() == wanted
+    site.edits = populated_edits(site.workspace, site.environ)
+    note_populated(site.run, configured=True)
+    assert site.found() == wanted
     # It stays one when CMake checks out another commit around it, and goes when it is put back.
     site.edits = populated_edits(site.workspace, site.environ)
     site.git("checkout", "-q", "--", "include")
