@@ -128,9 +128,7 @@ def _left(root: Path, index: Index) -> Iterator[Problem]:
     for path in unnamed(root, index):
         place = f"{FILES}/{path.parent.name}/{path.name}"
         if place in unfinished:
-            yield Problem(
-                place, "was left by a publisher that did not end: --repair or the next one removes it", True
-            )
+            yield Problem(place, "was left by a publisher that did not end: --repair or the next one removes it", True)
         elif any(True for _ in path.glob("*.whl")):
             yield Problem(place, "is in no page: --repair shows the wheel again, or says why it cannot", True)
         else:

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timezone
 from hashlib import sha256
 from pathlib import Path
@@ -441,3 +442,47 @@ def test_a_note_that_cannot_be_ours_is_nothing(index: Path, text: str) -> None:
     before = tree(index)
     (index / ".unfinished").write_text(text)
     assert repair(index).problems == () and tree(index) == before
+
+
+def lay(index: Path, wheel: Path, place: str = "") -> Path:
+    """By hand, in ``files/``."""
+    digest = sha256(wheel.read_bytes()).hexdigest()
+    target = index / "files" / wheel.name.partition("-")[0].replace("_", "-") / (place or digest[:16]) / wheel.name
+    target.parent.mkdir(parents=True)
+    shutil.copy(wheel, target)
+    return target
+
+
+def test_a_wheel_in_another_wheels_place_is_not_shown(index: Path, make_wheel: Make) -> None:
+    path = lay(index, make_wheel(), "0" * 16)
+    (problem,) = repair(index).problems
+    assert "it belongs into files/small/" in problem.what and path.is_file()
+
+
+def test_what_is_noted_and_cannot_be_shown_again_stays_where_pages_were_lost(index: Path, make_wheel: Make) -> None:
+    path = lay(index, make_wheel("tensorrt-llm", "9.0"))
+    (index / ".unfinished").write_text(f"{path.parent.relative_to(index)}\n")
+    lose_newest(index)
+    (problem,) = repair(index).problems
+    assert problem.path == str(path.parent.relative_to(index)) and path.is_file()
+
+
+def test_of_a_project_that_we_build_nothing_without_a_record_is_shown_again(index: Path, make_wheel: Make) -> None:
+    (one,) = add([judge(make_wheel("small", "1.0"), Allowed(unverified=True))], index)
+    ours = replace(one.wheel, beside={".record.json": "0" * 64})
+    with taking_turn(open_index(index)) as turn:
+        turn.show(Index((*(wheel for wheel in turn.index.wheels if wheel != one.wheel), ours)))
+    path = lay(index, make_wheel("small", "2.0"))
+    problems = {problem.path: problem.what for problem in repair(index).problems}
+    assert "small is what we build" in problems[str(path.parent.relative_to(index))]
+
+
+def test_that_nobody_holds_a_lock_is_remembered(index: Path, make_build: Make) -> None:
+    build = make_build("1.4.0+sd.cu130.sm89", lock={"sha256": "a" * 64, "locked": True})
+    (one,) = add([judge(build, Allowed())], index, nightly=True)
+    lose_newest(index)
+    (index / f"{one.wheel.path}.report.html").unlink()
+    assert repair(index).problems == ()
+    (again,) = (wheel for wheel in open_index(index).read().wheels if wheel.filename == build.name)
+    assert again.lock is not None and not again.lock.kept and set(again.beside) == {".record.json"}
+    assert again.uploaded == one.wheel.uploaded
