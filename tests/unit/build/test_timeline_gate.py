@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from trtllm_builder.build import gate_told
+from trtllm_builder.build.gate import Gate
+from trtllm_builder.build.progress import Progress
 from trtllm_builder.build.timeline_gate import GateView, read_gate
 from trtllm_builder.cli.timeline import _gate_lines
 from trtllm_builder.gate.decisions import DECISIONS
+from trtllm_builder.gate.launcher import LOST
 
 GIB = 2**30
 T0 = 1_790_000_000.0
@@ -96,6 +102,27 @@ def test_a_gate_that_was_lost_and_one_that_refused_are_told_of(tmp_path: Path) -
     view = read_gate(tmp_path, lambda moment: moment - T0)
     assert view.lost and len(view.jobs) == 1
     assert gate_told.told(tmp_path).startswith("1 compiler (others got no answer at the gate) never waited for memory;")
+
+
+def test_who_finds_no_broker_is_told_of_and_written_down_once(
+    tmp_path: Path, validate: Callable[[str, object], None]
+) -> None:
+    notes: list[str] = []
+    plan = SimpleNamespace(gate=SimpleNamespace(on=True, slots=4), ccache=True, profile="p")
+    run: Any = SimpleNamespace(
+        plan=plan, material=SimpleNamespace(request=SimpleNamespace(environ={"XDG_STATE_HOME": str(tmp_path)})),
+        workspace=SimpleNamespace(root=tmp_path, gate=tmp_path), environment={}, log_directory=tmp_path,
+        observer=SimpleNamespace(note=notes.append),
+    )  # fmt: skip
+    gate = Gate(run, tmp_path / "client")
+    gate._broker = cast("Any", SimpleNamespace(failure=None, short=0))
+    (tmp_path / LOST).touch()
+    for _ in range(2):
+        gate.tick(Progress())
+    assert len(notes) == 1 and "no more than 4 compilers run at once" in notes[0]
+    (line,) = (tmp_path / DECISIONS).read_text().splitlines()
+    validate("gate-event", json.loads(line))
+    assert read_gate(tmp_path, lambda moment: moment).lost
 
 
 def test_the_gate_in_words(view: GateView) -> None:

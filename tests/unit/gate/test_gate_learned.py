@@ -154,7 +154,7 @@ def test_what_was_measured_now_counts_whatever_the_clock_said_before() -> None:
 
 def test_a_date_to_come_counts_as_now(monkeypatch: pytest.MonkeyPatch) -> None:
     ahead = learn([(KERNEL, Measured(4102444800, 1, 1.0))])
-    monkeypatch.setattr(module.time, "time", lambda: 1_790_000_000.5)
+    monkeypatch.setattr("trtllm_builder.gate.learned.time.time", lambda: 1_790_000_000.5)
     read, sentence = from_json(json.dumps(ahead.to_json()))
     one = read.of(KERNEL)
     assert one is not None and (one.when, sentence) == (1_790_000_000, "")
