@@ -65,8 +65,8 @@ def root(
         typer.Option(
             "--locked",
             metavar="FILE",
-            help="Build what a lock says and nothing else, from no edited sources; see lock. The wheel's name gets a build "
-            "tag of the lock. --set needs --profile, too.",
+            help="Build what a lock says and nothing else, from no edited sources; see lock. "
+            "The wheel's name gets a build tag of the lock. --set needs --profile, too.",
         ),
     ] = None,
     index: Annotated[
