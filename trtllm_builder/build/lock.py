@@ -80,29 +80,38 @@ def _owner(path: Path) -> tuple[int, int] | None:
 
 def end_holders(descriptor: int, owner: Path) -> None:
     """End the sessions of processes that hold the lock and inherited it: their supervisor died before it could write
-    down that it had started them.
+    down that it had started them."""
+    for pid, inherited in holders(descriptor).items():
+        stat = read_stat(pid)
+        if stat is not None and inherited and pid != os.getpid() and not is_owner_alive(owner):
+            end_group(stat.session)
+
+
+def holders(descriptor: int) -> dict[int, bool]:
+    """The processes of this machine that hold the lock, as far as we may see; True for who inherited it.
 
     Whoever took the lock for himself has it under close-on-exec; whoever only waits for it does not hold it
     (/proc/PID/fdinfo, proc(5)).
     """
     target = os.fstat(descriptor)
+    found = {}
     for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        stat = read_stat(int(entry.name))
-        if stat is not None and _inherited(entry, target) and not is_owner_alive(owner):
-            end_group(stat.session)
+        inherited = _inherited(entry, target) if entry.name.isdigit() else None
+        if inherited is not None:
+            found[int(entry.name)] = inherited
+    return found
 
 
-def _inherited(process: Path, target: os.stat_result) -> bool:
+def _inherited(process: Path, target: os.stat_result) -> bool | None:
+    """None when it does not hold the lock at all."""
     try:
         for handle in (process / "fd").iterdir():
             status = handle.stat()
             if (status.st_dev, status.st_ino) == (target.st_dev, target.st_ino):
                 info = (process / "fdinfo" / handle.name).read_text()
                 flags = next(int(line.split()[1], 8) for line in info.splitlines() if line.startswith("flags:"))
-                if "FLOCK" in info and not flags & os.O_CLOEXEC:
-                    return True
+                if "FLOCK" in info:
+                    return not flags & os.O_CLOEXEC
     except (OSError, StopIteration, ValueError):
-        return False
-    return False
+        return None
+    return None

@@ -36,23 +36,26 @@ OURS = (sys.executable, "-m", "trtllm_builder")
 
 @dataclass(frozen=True)
 class Task:
-    """``directory`` is this profile's own. ``lock`` is a lock file, None to make one first. ``words`` are options that
-    say what is built; ``jobs`` compilers work at once; ``index`` is asked for a wheel that is there already;
-    ``deadline`` is in seconds from the start; ``link`` leads to the CI's page of it."""
+    """``directory`` is this profile's own; what tells of the attempt lies there too, or in ``shown``, which nobody else
+    writes to. ``lock`` is a lock file, None to make one first. ``words`` are options that say what is built; ``jobs``
+    compilers work at once; ``index`` is asked for a wheel that is there already; ``deadline`` is in seconds from the
+    start; ``link`` leads to the CI's page of it. ``option`` is the one by which a user chose where all of it lies."""
 
     profile: str
     directory: Path
+    shown: Path | None = None
     lock: Path | None = None
     words: tuple[str, ...] = ()
     deadline: float | None = None
     link: str | None = None
     jobs: int | None = None
     index: str | None = None
+    option: str = "--dir"
 
     @property
     def report(self) -> Path:
         """What others are to see: result, summary, wheel with all that stands beside it, or the log of a failure."""
-        return self.directory / "report"
+        return (self.shown or self.directory) / "report"
 
     @property
     def dist(self) -> Path:
@@ -61,28 +64,33 @@ class Task:
 
     @property
     def events(self) -> Path:
-        """All that the builds of this directory said, as JSON lines."""
-        return self.directory / "events.jsonl"
+        """All that the commands said, as JSON lines."""
+        return (self.shown or self.directory) / "events.jsonl"
+
+    @property
+    def workspace(self) -> Path:
+        return self.directory / "workspace"
 
     @property
     def result(self) -> Path:
         return self.report / "result.json"
 
 
-def attempt(task: Task, environ: Mapping[str, str], say: Callable[[dict[str, Any]], None]) -> Result:
+def attempt(task: Task, environ: Mapping[str, str], say: Callable[[dict[str, Any]], None], hold: int) -> Result:
     """Build the profile; what became of it is returned and lies in ``report``. ``say`` gets every event of the build,
-    and ``{"event": "command", "text": ...}`` for each command. Raises OSError when the directory cannot be written."""
+    and ``{"event": "command", "text": ...}`` for each command. ``hold`` is the descriptor of the directory's lock
+    (hold.py). Raises OSError when the directory cannot be written."""
     started = time.time()
-    task.directory.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(task.report, ignore_errors=True)
-    task.report.mkdir()
-    steps = _Steps(task, environ, Gathered(task.profile, __version__, started), say, started)
+    task.report.mkdir(parents=True)
+    steps = _Steps(task, environ, Gathered(task.profile, __version__, started), say, started, hold)
     try:
         with interruptible():
             steps.all()
     except Interrupted as stop:
         steps.gathered.stopped(stop.status, stop.what)
-    result = replace(steps.gathered.result(time.time()), link=task.link)
+    result = steps.gathered.result(time.time())
+    result = replace(result, link=task.link, remedy=_meant(result.remedy, task.option))
     for path in steps.gathered.beside(task.dist):
         with suppress(OSError):
             shutil.copy2(path, task.report / path.name)
@@ -100,9 +108,10 @@ class _Steps:
     gathered: Gathered
     say: Callable[[dict[str, Any]], None]
     started: float
+    hold: int
 
     def all(self) -> None:
-        task, workspace = self.task, self.task.directory / "workspace"
+        task, workspace = self.task, self.task.workspace
         lock = task.lock or task.directory / "lock.json"
         # A lock that a build has begun with is kept until that build is done.
         begun = lock.is_file() and Journal(workspace / "journal.jsonl").unfinished() is not None
@@ -127,7 +136,7 @@ class _Steps:
         gathered.step = step
         late = threading.Event()
         printed = b""
-        with _child([*OURS, *command, "--json"], self.environ) as child, task.events.open("ab") as kept:
+        with _child([*OURS, *command, "--json"], self.environ, self.hold) as child, task.events.open("ab") as kept:
             timer = None
             if task.deadline is not None:
                 left = max(0.0, self.started + task.deadline - time.time())
@@ -156,10 +165,16 @@ class _Steps:
 
 
 @contextmanager
-def _child(argv: Sequence[str], environ: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """In our process group, so that who stops the job stops it too. It ends when we do."""
+def _child(argv: Sequence[str], environ: Mapping[str, str], hold: int) -> Iterator[subprocess.Popen[bytes]]:
+    """In our process group, so that who stops the job stops it too. It ends when we do, and by ``hold`` it is found
+    when we are killed."""
     child = subprocess.Popen(
-        argv, env=dict(environ), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, preexec_fn=_deaf
+        argv,
+        env=dict(environ),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        preexec_fn=_deaf,
+        pass_fds=(hold,),
     )
     try:
         yield child
@@ -187,6 +202,13 @@ def _end(child: subprocess.Popen[bytes], late: threading.Event) -> None:
         child.wait(_GRACE)
     except subprocess.TimeoutExpired:
         child.kill()
+
+
+def _meant(remedy: str | None, option: str) -> str | None:
+    """A build speaks of its own options; who gave ``option`` instead has neither of them."""
+    if remedy is None or "trtllm-build" in remedy:
+        return remedy
+    return remedy.replace("--workspace and --out", option).replace("--workspace", option)
 
 
 def _event(line: bytes) -> dict[str, Any] | None:

@@ -61,7 +61,7 @@ class Fleet:
 
     @property
     def reports(self) -> Path:
-        """A directory a profile, with what its build reported: kept when later fleets build the same profiles."""
+        """A directory a profile, with what its last job reported."""
         return self.directory / "reports"
 
     @property
@@ -72,21 +72,29 @@ class Fleet:
     def cluster(self) -> Cluster:
         return Local() if self.kind == "local" else Slurm(self.options)
 
-    def task(self, member: Member) -> Task:
-        deadline = max(60.0, self.seconds - _MARGIN) if self.seconds else None
-        directory = self.root / "builds" / member.profile
-        return Task(member.profile, directory, words=member.words, deadline=deadline, jobs=member.cores)
+    def task(self, member: Member, place: str) -> Task:
+        """What its job does that tells of itself in ``place``, which is of this job alone: other fleets, and earlier
+        jobs of this one, build in the same directory."""
+        return Task(
+            member.profile,
+            self.root / "builds" / member.profile,
+            shown=self.directory / "jobs" / place,
+            words=member.words,
+            deadline=max(60.0, self.seconds - _MARGIN) if self.seconds else None,
+            jobs=member.cores,
+            option="--shared",
+        )
 
     def submit(self, member: Member, excluded: Sequence[str] = ()) -> Handle:
         """Give its job to the cluster, not to the ``excluded`` nodes, and write it down. Raises Refused, HostError."""
-        job = NodeJob(self.task(member), self.environ, self.root / "slots" if self.at_once else None, self.at_once)
+        place = f"{member.profile}-{secrets.token_hex(4)}"
+        job = NodeJob(
+            self.task(member, place), self.environ, self.root / "slots" if self.at_once else None, self.at_once
+        )
         cluster = self.cluster
         if isinstance(cluster, Slurm) and excluded and "exclude" not in self.options:
             cluster = Slurm({**self.options, "exclude": ",".join(excluded)})
         began = time.time()
-        # What an earlier build said there is not this one's.
-        events = self.task(member).events
-        offset = events.stat().st_size if events.is_file() else 0
         size = Size(member.cores, member.memory, self.seconds)
         handle = cluster.submit(f"trtllm-{member.profile}", job, size, self.directory / "logs")
         self.journal.append(
@@ -95,18 +103,18 @@ class Fleet:
             job=handle.job,
             start=handle.start,
             began=began,
-            offset=offset,
+            place=place,
             excluded=list(excluded),
         )
         return handle
 
-    def collect(self, member: Member, result: Result, *, reported: bool) -> None:
+    def collect(self, member: Member, result: Result, reported: Path | None) -> None:
         """Keep how a member ended, with all that its last job ``reported``, if it came to that. Raises OSError."""
         collected = self.reports / member.profile
         shutil.rmtree(collected, ignore_errors=True)
-        if reported:
+        if reported is not None:
             unlike = shutil.ignore_patterns("result.json")
-            shutil.copytree(self.task(member).report, collected, ignore=unlike, copy_function=_link)
+            shutil.copytree(reported, collected, ignore=unlike, copy_function=_link)
         collected.mkdir(parents=True, exist_ok=True)
         (collected / "result.json").write_text(json.dumps(result.to_json(), indent=2) + "\n")
 

@@ -17,7 +17,7 @@ from trtllm_builder.errors import HostError
 from trtllm_builder.units import format_duration
 
 Phase = Literal["waiting", "running", "over"]
-_TURN = "waiting for its turn"
+_WAITS = "waiting for"
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class LastJob:
 
     handle: Handle | None = None
     began: float = 0.0
-    offset: int = 0
+    place: str = ""
     attempts: int = 0
     over: str = ""
     refused: bool = False
@@ -67,8 +67,7 @@ class Follower:
         self._fleet = fleet
         self._keep = keep
         self._note = note
-        jobs = self.jobs()
-        self._tails = {m.profile: Tail(fleet.task(m).events, jobs[m.profile].offset) for m in fleet.members}
+        self._tails: dict[str, Tail] = {}
         self._doing: dict[str, str] = {}
         self._node: dict[str, str] = {}
         self._told: set[str] = set()
@@ -99,7 +98,7 @@ class Follower:
             if event["event"] == "submitted":
                 job.handle, job.over = Handle(str(event["job"]), int(event.get("start") or 0)), ""
                 job.began, job.attempts = float(event.get("began") or 0.0), job.attempts + 1
-                job.offset = int(event.get("offset") or 0) if job.attempts == 1 else job.offset
+                job.place = str(event.get("place"))
                 job.excluded = tuple(map(str, event.get("excluded") or ()))
             elif event["event"] in ("refused", "over"):
                 job.over, job.refused = str(event.get("why")), event["event"] == "refused"
@@ -109,10 +108,9 @@ class Follower:
 
     def _seen(self, member: Member, job: LastJob, states: dict[Handle, JobState]) -> Seen:
         if job.handle is None:
-            # An earlier fleet's build may have left a result there, which is none of this one's.
             why = job.over or "it was never submitted"
             return Seen(member.profile, "over", None, "", job.attempts, why, 0.0, _none(member, job, "died", why))
-        self._read_events(member.profile)
+        self._read_events(member, job)
         seconds = max(0.0, time.time() - job.began) if job.began else 0.0
         seen = Seen(
             member.profile, "over", job.handle.job, self._node.get(member.profile, ""), job.attempts, "", seconds
@@ -133,7 +131,7 @@ class Follower:
             return replace(seen, phase="running", doing=f"unknown: {state.told}")
         if state.state == "running":
             doing = self._doing.get(member.profile, "started")
-            return replace(seen, phase="waiting" if doing == _TURN else "running", doing=doing)
+            return replace(seen, phase="waiting" if doing.startswith(_WAITS) else "running", doing=doing)
         return self._ended(member, job, state, seen)
 
     def _ended(self, member: Member, job: LastJob, state: JobState, seen: Seen) -> Seen:
@@ -141,15 +139,15 @@ class Follower:
         result = self._result(member, job)
         if state.state == "cancelled" or (self._stopped_by_us(member) and (result is None or result.resumable)):
             why = f"cancelled; `trtllm-build fleet resume {self._fleet.identifier}` goes on with it"
-            return self._over(member, seen, why, result, _none(member, job, "interrupted", "its job was cancelled"))
+            return self._over(member, job, seen, why, result, ("interrupted", "its job was cancelled"))
         if result is not None and not result.resumable:
-            return self._over(member, seen, result.result, result, result)
+            return self._over(member, job, seen, result.result, result)
         what = f"lost: {state.told or 'it ended without a word'}" if result is None else str(result.fault)
         if not self._keep:
             return replace(seen, doing=f"{what}; `trtllm-build fleet attach` submits it again", phase="waiting")
         if job.attempts > self._fleet.retries:
             why = f"{what}; given up after {job.attempts} jobs"
-            return self._over(member, seen, why, result, _none(member, job, "died", what))
+            return self._over(member, job, seen, why, result, ("died", what))
         return self._again(member, job, seen, what, lost=result is None)
 
     def _again(self, member: Member, job: LastJob, seen: Seen, what: str, *, lost: bool) -> Seen:
@@ -172,11 +170,21 @@ class Follower:
             )
         return replace(seen, phase="waiting", job=handle.job, attempts=job.attempts + 1, doing=f"again, after {what}")
 
-    def _over(self, member: Member, seen: Seen, why: str, result: Result | None, otherwise: Result) -> Seen:
-        reported, result = result is not None, result or otherwise
+    def _over(
+        self,
+        member: Member,
+        job: LastJob,
+        seen: Seen,
+        why: str,
+        told: Result | None,
+        otherwise: tuple[Literal["died", "interrupted"], str] = ("died", ""),
+    ) -> Seen:
+        """``otherwise`` is what is to be said of a job that ``told`` nothing."""
+        result = told or _none(member, job, *otherwise)
+        reported = self._fleet.task(member, job.place).report if told is not None else None
         if self._keep:
             try:
-                self._fleet.collect(member, result, reported=reported)
+                self._fleet.collect(member, result, reported)
             except OSError as error:
                 self._note(f"{member.profile}: its report cannot be kept: {error.strerror or error}")
             self._fleet.journal.append("over", profile=seen.profile, why=why)
@@ -187,26 +195,35 @@ class Follower:
         return bool(last) and last[-1] == "cancel"
 
     def _result(self, member: Member, job: LastJob) -> Result | None:
-        """What the last job left; an older one's does not count."""
+        """What the last job left."""
         try:
-            result = read_result(self._fleet.task(member).result)
+            return read_result(self._fleet.task(member, job.place).result)
         except (OSError, ValueError):
             return None
-        # Clocks of two machines may differ by a little.
-        return result if result.started >= job.began - 5.0 else None
 
-    def _read_events(self, profile: str) -> None:
-        for line in self._tails[profile].lines():
+    def _read_events(self, member: Member, job: LastJob) -> None:
+        profile = member.profile
+        if job.place not in self._tails:
+            self._tails[job.place] = Tail(self._fleet.task(member, job.place).events)
+            self._doing.pop(profile, None)
+        for line in self._tails[job.place].lines():
             event = read_event(line)
             if event is None:
                 continue
             if event["event"] == "node":
                 self._node[profile] = str(event.get("node"))
-                self._doing[profile] = _TURN if event.get("state") == "waiting" else "started"
+                self._doing[profile] = _node(event)
             elif event["event"] == "stage":
                 self._doing[profile] = f"{event.get('stage')}"
             elif event["event"] == "progress":
                 self._doing[profile] = _progress(event)
+
+
+def _node(event: dict[str, Any]) -> str:
+    if event.get("state") == "busy":
+        by = event.get("by")
+        return f"{_WAITS} another build in its directory" + (f", process {by}" if isinstance(by, int) else "")
+    return f"{_WAITS} its turn" if event.get("state") == "waiting" else "started"
 
 
 def _progress(event: dict[str, Any]) -> str:

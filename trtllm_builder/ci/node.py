@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any
 
 from trtllm_builder.ci.attempt import Task, attempt
+from trtllm_builder.ci.hold import held
 from trtllm_builder.errors import Interrupted
 
 _POLL = 0.5
@@ -33,16 +34,27 @@ class NodeJob:
 
     def __call__(self) -> dict[str, Any]:
         signal.signal(signal.SIGUSR2, _time_is_over)
-        self.task.directory.mkdir(parents=True, exist_ok=True)
-        self._note("waiting")
-        with _turn(self.slots, self.at_once):
-            self._note("begun")
-            # The cluster keeps what is printed as the job's log.
-            result = attempt(self.task, {**os.environ, **self.environ}, lambda event: print(json.dumps(event)))  # noqa: T201
+        self.task.events.parent.mkdir(parents=True, exist_ok=True)
+        told: set[int | None] = set()
+
+        def wait(process: int | None) -> None:
+            if process not in told:
+                told.add(process)
+                self._note("busy", by=process)
+            time.sleep(_POLL)
+
+        # A slot is for who can work at once.
+        with held(self.task.directory, self.task.workspace, wait) as hold:
+            self._note("waiting")
+            with _turn(self.slots, self.at_once):
+                self._note("begun")
+                environ = {**os.environ, **self.environ}
+                # The cluster keeps what is printed as the job's log.
+                result = attempt(self.task, environ, lambda event: print(json.dumps(event)), hold)  # noqa: T201
         return result.to_json()
 
-    def _note(self, state: str) -> None:
-        event = {"event": "node", "state": state, "node": platform.node(), "time": round(time.time(), 3)}
+    def _note(self, state: str, **more: int | None) -> None:
+        event = {"event": "node", "state": state, "node": platform.node(), "time": round(time.time(), 3), **more}
         with self.task.events.open("a") as stream:
             stream.write(json.dumps(event) + "\n")
 

@@ -57,9 +57,11 @@ def nightly(
     """
     import json
     import os
+    from functools import partial
 
     from trtllm_builder.build.run import told_as_sentences
     from trtllm_builder.ci.attempt import Task, attempt
+    from trtllm_builder.ci.hold import held
     from trtllm_builder.ci.notify import notify as tell
 
     task = Task(
@@ -73,7 +75,8 @@ def nightly(
     )
     show = _Lines()
     with told_as_sentences(str(task.directory)):
-        result = attempt(task, os.environ, _say_json if as_json else show)
+        with held(task.directory, task.workspace, partial(_refuse, task.directory)) as hold:
+            result = attempt(task, os.environ, _say_json if as_json else show, hold)
         if outputs is not None:
             state = "done" if result.good else "unfinished" if result.resumable else "failed"
             with outputs.open("a", encoding="utf-8") as stream:
@@ -86,6 +89,16 @@ def nightly(
     else:
         show.end(result, task.report, problem)
     raise typer.Exit(result.exit_code)
+
+
+def _refuse(directory: Path, process: int | None) -> None:
+    from trtllm_builder.errors import HostError
+
+    whose = "another machine or user" if process is None else f"process {process}"
+    raise HostError(
+        f"another build works in {directory}: {whose}",
+        remedy="wait for it, or give another directory with --dir",
+    )
 
 
 def _words(overrides: list[str] | None, profile_dirs: list[Path] | None) -> tuple[str, ...]:

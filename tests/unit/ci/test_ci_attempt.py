@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,17 @@ from trtllm_builder.ci import node
 from trtllm_builder.ci.attempt import Task, attempt
 
 
+@pytest.fixture
+def hold(tmp_path: Path) -> Iterator[int]:
+    """A descriptor as that of a directory's lock."""
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    yield descriptor
+    os.close(descriptor)
+
+
 @pytest.mark.parametrize(("code", "given", "kept"), [(2, False, False), (6, False, True), (2, True, True)])
 def test_a_lock_that_is_refused_is_not_tried_for_ever(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, given: bool, kept: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hold: int, code: int, given: bool, kept: bool
 ) -> None:
     said: list[str] = []
     fake = tmp_path / "trtllm-build"
@@ -30,9 +40,9 @@ def test_a_lock_that_is_refused_is_not_tried_for_ever(
     Journal(workspace / "journal.jsonl").append("run", id="a")
 
     task = Task("canary", directory, lock=lock if given else None)
-    assert attempt(task, {"PATH": "/bin"}, lambda event: said.append(event["text"])).exit_code == code
+    assert attempt(task, {"PATH": "/bin"}, lambda event: said.append(event["text"]), hold).exit_code == code
     assert lock.exists() == kept and len(said) == 1
-    attempt(task, {"PATH": "/bin"}, lambda event: said.append(event["text"]))
+    attempt(task, {"PATH": "/bin"}, lambda event: said.append(event["text"]), hold)
     assert said[1].startswith("trtllm-build lock") != kept
 
 

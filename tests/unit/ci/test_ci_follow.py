@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from trtllm_builder.ci import clusters
+from trtllm_builder.ci.attempt import Task
 from trtllm_builder.ci.clusters import Handle, JobState, Refused, Slurm
 from trtllm_builder.ci.fleet import Fleet, Member, find, new_fleet
 from trtllm_builder.ci.follow import Follower, Seen, cancel_all, resume_all
@@ -70,8 +71,13 @@ def _look(fleet: Fleet, notes: list[str] | None = None) -> Seen:
     return seen
 
 
-def _leave(fleet: Fleet, result: Result) -> None:
-    task = fleet.task(fleet.members[0])
+def _task(fleet: Fleet) -> Task:
+    """That of its last job."""
+    place = [event["place"] for event in fleet.journal.events() if event["event"] == "submitted"][-1]
+    return fleet.task(fleet.members[0], place)
+
+
+def _leave(task: Task, result: Result) -> None:
     task.report.mkdir(parents=True, exist_ok=True)
     task.result.write_text(json.dumps(result.to_json()))
 
@@ -86,36 +92,56 @@ def test_a_fleet_is_found_again_as_it_was(fleet: Fleet, tmp_path: Path) -> None:
         find(None, {"HOME": str(tmp_path)})
 
 
-def test_a_result_of_this_job_ends_it_and_an_older_one_does_not(fleet: Fleet, fake: Fake, make_result: Make) -> None:
+def test_a_result_of_this_job_ends_it_and_stays(fleet: Fleet, fake: Fake, make_result: Make) -> None:
     fleet.submit(fleet.members[0])
-    _leave(fleet, make_result(started=time.time() - 1000))
     assert _look(fleet).phase == "running"
     fake.state = JobState("ended", "completed")
-    _leave(fleet, make_result(started=time.time() + 1))
-    wheel = fleet.task(fleet.members[0]).report / "a.whl"
+    _leave(_task(fleet), make_result())
+    wheel = _task(fleet).report / "a.whl"
     wheel.write_bytes(b"wheel")
     seen = _look(fleet)
     assert (fleet.reports / "canary" / "a.whl").samefile(wheel)
     assert (seen.phase, seen.doing, exit_code([seen])) == ("over", "built", 0)
     assert fake.submitted == ["trtllm-canary"]
-    # A later fleet builds the same profile: this one's report is kept.
-    _leave(fleet, make_result(result="failed", started=time.time() + 9))
     assert _look(fleet).result == seen.result
 
 
-def test_what_an_older_job_left_is_no_result_of_this_one(fleet: Fleet, fake: Fake, make_result: Make) -> None:
-    _leave(fleet, make_result(started=time.time() - 1000))
-    fleet.submit(fleet.members[0])
+def test_a_fleet_takes_nothing_of_another_ones_for_its_own(
+    fleet: Fleet, fake: Fake, make_result: Make, tmp_path: Path
+) -> None:
+    other = new_fleet(
+        "slurm", fleet.members, shared=fleet.root, seconds=0, retries=1, at_once=0, options={}, environ={}
+    )
+    other.write({"HOME": str(tmp_path)})
+    for one in (fleet, other):
+        one.submit(one.members[0])
+    # They build the same profile in the same directory at the same time; one has finished.
+    theirs = _task(other)
+    assert theirs.directory == _task(fleet).directory
+    _leave(theirs, make_result())
+    theirs.events.write_text('{"event": "stage", "stage": "record"}\n')
+    assert _look(fleet).doing == "started"
     fake.state = JobState("ended", "its process is gone")
     assert _look(fleet).doing == "again, after lost: its process is gone"
+    assert _look(other).doing == "built"
+
+
+def test_what_an_older_job_left_is_no_result_of_this_one(fleet: Fleet, fake: Fake, make_result: Make) -> None:
+    fleet.submit(fleet.members[0])
+    older = _task(fleet)
+    fleet.submit(fleet.members[0])
+    # It was taken for dead, and ends later than the one that came after it began.
+    _leave(older, make_result(started=time.time() + 1))
+    fake.state = JobState("ended", "its process is gone")
+    assert "lost: its process is gone; given up" in _look(fleet).doing
 
 
 def test_a_job_that_was_lost_is_submitted_again_elsewhere_and_then_given_up(
     fleet: Fleet, fake: Fake, make_result: Make
 ) -> None:
-    _leave(fleet, make_result(started=time.time() - 1000))
-    (fleet.task(fleet.members[0]).report / "old.whl").write_bytes(b"wheel")
     fleet.submit(fleet.members[0])
+    _task(fleet).report.mkdir(parents=True)
+    (_task(fleet).report / "half.whl").write_bytes(b"wheel")
     fake.state = JobState("lost", "node_fail", "n7")
     notes: list[str] = []
     seen = _look(fleet, notes)
@@ -127,7 +153,7 @@ def test_a_job_that_was_lost_is_submitted_again_elsewhere_and_then_given_up(
     assert seen.result is not None
     assert (seen.result.result, exit_code([seen])) == ("died", 6)
     assert any("fleet resume" in line for line in table(fleet, [seen]))
-    # It left no report, and what lies there is an older build's.
+    # It left no result, so what lies there is not all of a report.
     assert [path.name for path in (fleet.reports / "canary").iterdir()] == ["result.json"]
     again = _look(fleet).result
     assert again is not None
@@ -136,7 +162,7 @@ def test_a_job_that_was_lost_is_submitted_again_elsewhere_and_then_given_up(
 
 def test_one_whose_time_was_over_goes_on(fleet: Fleet, fake: Fake, make_result: Make) -> None:
     fleet.submit(fleet.members[0])
-    _leave(fleet, make_result(started=time.time() + 1, result="interrupted", exit_code=143, fault="its time was over"))
+    _leave(_task(fleet), make_result(result="interrupted", exit_code=143, fault="its time was over"))
     fake.state = JobState("ended", "completed")
     assert _look(fleet).doing == "again, after its time was over"
 
@@ -155,7 +181,7 @@ def test_what_was_cancelled_stays_so_until_it_is_resumed(fleet: Fleet, fake: Fak
     assert fake.cancelled == ["1"]
     # A process of this machine has no state "cancelled".
     fake.state = JobState("ended", "its process is gone")
-    _leave(fleet, make_result(started=time.time() + 1, result="interrupted", exit_code=143))
+    _leave(_task(fleet), make_result(result="interrupted", exit_code=143))
     seen = _look(fleet)
     assert seen.phase == "over"
     assert seen.doing.startswith("cancelled; ")
@@ -173,10 +199,7 @@ def test_a_queue_that_refuses_again_is_said(fleet: Fleet, fake: Fake) -> None:
     assert "no such partition" in seen.doing
 
 
-def test_a_refused_job_is_not_taken_for_what_an_earlier_fleet_built(
-    fleet: Fleet, fake: Fake, make_result: Make
-) -> None:
-    _leave(fleet, make_result(started=time.time() - 1000))
+def test_a_job_that_was_refused_has_no_wheel(fleet: Fleet, fake: Fake) -> None:
     fleet.journal.append("refused", profile="canary", why="the cluster refused it: no such partition")
     seen = _look(fleet)
     assert (seen.phase, seen.doing) == ("over", "the cluster refused it: no such partition")
@@ -193,13 +216,17 @@ def test_a_cluster_that_does_not_answer_is_asked_again(fleet: Fleet, fake: Fake)
     assert len(notes) == 1
 
 
-def test_events_of_an_earlier_build_are_not_this_ones(fleet: Fleet, fake: Fake) -> None:
-    task = fleet.task(fleet.members[0])
-    task.directory.mkdir(parents=True)
-    task.events.write_text('{"event": "stage", "stage": "record"}\n')
+def test_what_a_job_does_is_told_by_its_events(fleet: Fleet, fake: Fake) -> None:
     fleet.submit(fleet.members[0])
+    task = _task(fleet)
+    task.events.parent.mkdir(parents=True)
     follower = Follower(fleet, keep=True, note=[].append)
     assert follower.look()[0].doing == "started"
+    for by, told in (("null", ""), ("7", ", process 7")):
+        with task.events.open("a") as stream:
+            stream.write(f'{{"event": "node", "state": "busy", "node": "n1", "by": {by}}}\n')
+        expected = ("waiting", f"waiting for another build in its directory{told}")
+        assert [(one.phase, one.doing) for one in follower.look()] == [expected]
     with task.events.open("a") as stream:
         stream.write('{"event": "node", "state": "waiting", "node": "n1"}\n')
     assert [(one.phase, one.doing) for one in follower.look()] == [("waiting", "waiting for its turn")]
@@ -209,6 +236,8 @@ def test_events_of_an_earlier_build_are_not_this_ones(fleet: Fleet, fake: Fake) 
         )
         stream.write(' "done": 3, "total": 9}\n')
     assert follower.look()[0].doing == "compile: build [3/9], 5.0 s to go"
+    fleet.submit(fleet.members[0])
+    assert follower.look()[0].doing == "started", "what the job before did is over"
 
 
 @pytest.mark.parametrize(("width", "shown"), [(80, "build [812/3120], 2 h 37 min to go"), (120, "gpu-node-017")])
