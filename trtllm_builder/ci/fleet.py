@@ -88,9 +88,8 @@ class Fleet:
     def submit(self, member: Member, excluded: Sequence[str] = ()) -> Handle:
         """Give its job to the cluster, not to the ``excluded`` nodes, and write it down. Raises Refused, HostError."""
         place = f"{member.profile}-{secrets.token_hex(4)}"
-        job = NodeJob(
-            self.task(member, place), self.environ, self.root / "slots" if self.at_once else None, self.at_once
-        )
+        slots = self.root / "slots" if self.at_once else None
+        job = NodeJob(self.task(member, place), self.environ, slots, self.at_once)
         cluster = self.cluster
         if isinstance(cluster, Slurm) and excluded and "exclude" not in self.options:
             cluster = Slurm({**self.options, "exclude": ",".join(excluded)})

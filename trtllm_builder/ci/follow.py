@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -13,38 +12,11 @@ from trtllm_builder.build.events import Tail, read_event
 from trtllm_builder.ci.clusters import Handle, JobState, Refused
 from trtllm_builder.ci.fleet import Fleet, Member
 from trtllm_builder.ci.result import Result, read_result
+from trtllm_builder.ci.seen import Seen
 from trtllm_builder.errors import HostError
 from trtllm_builder.units import format_duration
 
-Phase = Literal["waiting", "running", "over"]
 _WAITS = "waiting for"
-
-
-@dataclass(frozen=True)
-class Seen:
-    """How one member fares. ``doing`` is in a few words; ``attempts`` counts its jobs; ``result`` is there when it is
-    over. ``next`` is what to do about one that is over without a wheel."""
-
-    profile: str
-    phase: Phase
-    job: str | None
-    node: str
-    attempts: int
-    doing: str
-    seconds: float
-    result: Result | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "profile": self.profile,
-            "phase": self.phase,
-            "job": self.job,
-            "node": self.node,
-            "attempts": self.attempts,
-            "doing": self.doing,
-            "seconds": round(self.seconds, 1),
-            "result": None if self.result is None else self.result.to_json(),
-        }
 
 
 @dataclass
@@ -263,9 +235,3 @@ def resume_all(fleet: Fleet) -> None:
                 fleet.submit(member)
             except Refused as error:
                 fleet.journal.append("refused", profile=member.profile, why=f"the cluster refused it: {error}")
-
-
-def fleet_json(fleet: Fleet, seen: list[Seen]) -> str:
-    """All that is known of a fleet, as one line."""
-    about = {"schema": 1, "event": "fleet", "fleet": fleet.identifier, "cluster": fleet.kind, "root": str(fleet.root)}
-    return json.dumps({**about, "jobs": [one.to_json() for one in seen]})

@@ -189,7 +189,8 @@ def _options(texts: list[str]) -> dict[str, str]:
 
 
 def _look(fleet: Fleet, as_json: bool, *, keep: bool) -> None:
-    from trtllm_builder.ci.follow import Follower, fleet_json
+    from trtllm_builder.ci.follow import Follower
+    from trtllm_builder.ci.seen import fleet_json
     from trtllm_builder.cli.fleet_view import exit_code, table
 
     seen = Follower(fleet, keep=keep, note=lambda text: None).look()
@@ -206,8 +207,9 @@ def _look(fleet: Fleet, as_json: bool, *, keep: bool) -> None:
 def _follow(fleet: Fleet, as_json: bool, notify: str | None) -> None:
     import os
 
-    from trtllm_builder.ci.follow import Follower, fleet_json
+    from trtllm_builder.ci.follow import Follower
     from trtllm_builder.ci.notify import notify as tell
+    from trtllm_builder.ci.seen import fleet_json
     from trtllm_builder.cli.fleet_view import choose_view, exit_code, table
 
     with choose_view(as_json) as view:

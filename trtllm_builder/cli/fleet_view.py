@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from trtllm_builder.ci.fleet import Fleet
-    from trtllm_builder.ci.follow import Seen
+    from trtllm_builder.ci.seen import Seen
 
 _HEAD = ("PROFILE", "STATE", "JOB", "NODE", "TOOK", "WHAT")
 # Columns of a terminal from which on the live table also has jobs and nodes.

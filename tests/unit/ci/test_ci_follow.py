@@ -14,13 +14,12 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from trtllm_builder.ci import clusters
 from trtllm_builder.ci.attempt import Task
-from trtllm_builder.ci.clusters import Handle, JobState, Refused, Slurm
+from trtllm_builder.ci.clusters import Handle, JobState, Refused
 from trtllm_builder.ci.fleet import Fleet, Member, find, new_fleet
-from trtllm_builder.ci.follow import Follower, Seen, cancel_all, resume_all
+from trtllm_builder.ci.follow import Follower, cancel_all, resume_all
 from trtllm_builder.ci.result import Result
-from trtllm_builder.cli.fleet import _options
+from trtllm_builder.ci.seen import Seen
 from trtllm_builder.cli.fleet_view import drawn, exit_code, table
 from trtllm_builder.errors import UsageError
 
@@ -170,7 +169,7 @@ def test_one_whose_time_was_over_goes_on(fleet: Fleet, fake: Fake, make_result: 
 def test_a_mere_look_submits_nothing(fleet: Fleet, fake: Fake) -> None:
     fleet.submit(fleet.members[0])
     fake.state = JobState("lost", "node_fail")
-    (seen,) = Follower(fleet, keep=False, note=[].append).look()
+    (seen,) = Follower(fleet, keep=False, note=list[str]().append).look()
     assert "fleet attach" in seen.doing
     assert len(fake.submitted) == 1
 
@@ -220,7 +219,7 @@ def test_what_a_job_does_is_told_by_its_events(fleet: Fleet, fake: Fake) -> None
     fleet.submit(fleet.members[0])
     task = _task(fleet)
     task.events.parent.mkdir(parents=True)
-    follower = Follower(fleet, keep=True, note=[].append)
+    follower = Follower(fleet, keep=True, note=list[str]().append)
     assert follower.look()[0].doing == "started"
     for by, told in (("null", ""), ("7", ", process 7")):
         with task.events.open("a") as stream:
@@ -259,33 +258,3 @@ def test_the_live_table_has_a_line_a_member_that_fits(fleet: Fleet, make_result:
     assert plain[0].endswith("on slurm: 1 running, 1 failed")
     assert shown in plain[2]
     assert "no memory was left" in plain[3]
-
-
-def test_slurms_words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    squeue = tmp_path / "squeue"
-    squeue.write_text(
-        "#!/bin/sh\nprintf '7|PENDING||Priority\\n8|RUNNING|n1|None\\n9|NODE_FAIL|n2|NodeDown\\nx\\n5|NEW||\\n'\n"
-    )
-    squeue.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    states = Slurm({}).states([Handle(job) for job in ("7", "8", "9", "5", "1")])
-    assert [(one.state, one.told, one.node) for one in states.values()] == [
-        ("waiting", "pending (Priority)", ""), ("running", "running", "n1"), ("lost", "node_fail (NodeDown)", "n2"),
-        ("unknown", "new", ""), ("ended", "Slurm knows it no more", ""),
-    ]  # fmt: skip
-    squeue.write_text("#!/bin/sh\necho 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1\n")
-    (state,) = Slurm({}).states([Handle("7")]).values()
-    assert (state.state, "Unable to contact" in state.told) == ("unknown", True)
-
-
-@pytest.mark.parametrize("text", ["", "partition", "=x", "a b=c", "x='$(id)'", 'a="b"', "a=b\nc", "a=`id`", "--x=\\"])
-def test_an_option_that_would_not_stay_one_is_refused(text: str) -> None:
-    with pytest.raises(UsageError):
-        _options([text])
-    assert _options(["mail-type=END", "partition=long"]) == {"mail_type": "END", "partition": "long"}
-
-
-def test_what_sbatch_said_is_found_in_what_is_said_around_it() -> None:
-    said = ["sbatch: error: invalid partition: x", "sbatch: error: Batch job submission failed"]
-    told = "invalid partition: x; Batch job submission failed"
-    assert clusters._reason(["Command failed:", *said, *said, "the end"]) == told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -42,6 +43,11 @@ def _alive(pid: int) -> bool:
     return stat is not None and stat.state not in "ZX"
 
 
+def _kill(pid: int) -> None:
+    if _alive(pid):
+        os.kill(pid, signal.SIGKILL)
+
+
 @pytest.fixture
 def begin(tmp_path: Path) -> Iterator[Callable[[], tuple[subprocess.Popen[str], int]]]:
     """An attempt in tmp_path/night; its process, and its build's number."""
@@ -53,7 +59,7 @@ def begin(tmp_path: Path) -> Iterator[Callable[[], tuple[subprocess.Popen[str], 
             started.callback(child.kill)
             assert child.stdout is not None
             build = int(child.stdout.readline())
-            started.callback(lambda: _alive(build) and os.kill(build, 9))
+            started.callback(_kill, build)
             return child, build
 
         yield start
