@@ -36,9 +36,10 @@ def notify(target: str, results: Sequence[Result], environ: Mapping[str, str], *
             place = "/".join(redact(target).split("/")[:3])
             return f"the notification was not taken: {str(error).replace(redact(target), place)}"
         return None
+    wrong = unfit(target)
+    if wrong is not None:
+        return f"nobody was notified: {wrong}"
     program = Path(target).expanduser()
-    if not program.is_file() or not os.access(program, os.X_OK):
-        return f"nobody was notified: {redact(target)} is neither an http(s) URL nor a program"
     kept = {name: value for name, value in environ.items() if name in _PASSED or name.startswith("NOTIFY_")}
     try:
         done = run([program.absolute()], env=kept, timeout=_PATIENCE, input=document)
@@ -47,6 +48,15 @@ def notify(target: str, results: Sequence[Result], environ: Mapping[str, str], *
     if done.timed_out:
         return f"the notification took more than {format_duration(_PATIENCE)} and was ended: {program}"
     return None if done.ok else f"{program} ended with exit status {done.returncode}: {done.last_line}"
+
+
+def unfit(target: str) -> str | None:
+    """Why nobody can be told at ``target``; None when it is worth a try."""
+    program = Path(target).expanduser()
+    url = target.startswith(("http://", "https://"))
+    if url or ("://" not in target and program.is_file() and os.access(program, os.X_OK)):
+        return None
+    return f"{redact(target)} is neither an http(s) URL nor a program"
 
 
 def payload(results: Sequence[Result]) -> dict[str, object]:
@@ -58,7 +68,7 @@ def headline(results: Sequence[Result]) -> str:
     """``2 of 3 profiles have a wheel; failed: gpugeek-multi (out of memory)``."""
     good = sum(one.good for one in results)
     text = f"{good} of {len(results)} {'profile has' if len(results) == 1 else 'profiles have'} a wheel"
-    for ending, told in (("failed", "failed"), ("interrupted", "not finished"), ("died", "died")):
+    for ending, told in (("failed", "failed"), ("interrupted", "not finished"), ("died", "died"), ("lost", "lost")):
         names = [
             one.profile + (f" ({one.diagnosis})" if one.diagnosis else "") for one in results if one.result == ending
         ]

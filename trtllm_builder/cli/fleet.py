@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from trtllm_builder.cli.commands import SETTINGS
-from trtllm_builder.cli.nightly import NotifyOption
+from trtllm_builder.cli.nightly import NotifyOption, check_notify
 from trtllm_builder.cli.output import say
 
 if TYPE_CHECKING:
@@ -40,7 +40,9 @@ def fleet(
         str | None, typer.Option("--time", metavar="TIME", help="A job's time: 8 h. Without it the cluster's limit.")
     ] = None,
     retries: Annotated[int, typer.Option("--retries", min=0, max=20, help="How often a lost job starts again.")] = 2,
-    at_once: Annotated[int, typer.Option("--at-once", min=1, help="Builds at once with --cluster local.")] = 1,
+    at_once: Annotated[
+        int | None, typer.Option("--at-once", min=1, help="Builds at once with --cluster local; without it 1.")
+    ] = None,
     slurm_options: Annotated[
         list[str] | None,
         typer.Option("--slurm", metavar="NAME=VALUE", help="An option of sbatch: partition=long. Repeatable."),
@@ -66,18 +68,28 @@ def fleet(
     from trtllm_builder.ci.clusters import Refused
     from trtllm_builder.ci.fleet import new_fleet
     from trtllm_builder.errors import UsageError
+    from trtllm_builder.plan.survey import check_plain
 
     if not profiles:
         raise UsageError("--profiles is missing", remedy="such as --profiles 'autodl-*'; or: fleet attach")
+    if cluster == "local" and slurm_options:
+        raise UsageError("--slurm says nothing to --cluster local", remedy="give --cluster slurm, or leave --slurm out")
+    if cluster == "slurm" and at_once is not None:
+        raise UsageError("--at-once says nothing to --cluster slurm", remedy="its queue decides; leave --at-once out")
+    check_notify(notify)
+    options, limit = _options(slurm_options or []), _seconds(time)
+    if shared is not None:
+        shared = shared.expanduser().absolute()
+        check_plain(shared, "--shared")
     directories = tuple(one.absolute() for one in profile_dirs or ())
     made = new_fleet(
         cluster,
         _members(profiles, tuple(overrides or ()), directories, cores),
-        shared=shared.expanduser().absolute() if shared else None,
-        seconds=_seconds(time),
+        shared=shared,
+        seconds=limit,
         retries=retries,
-        at_once=at_once if cluster == "local" else 0,
-        options=_options(slurm_options or []),
+        at_once=at_once or 1 if cluster == "local" else 0,
+        options=options,
         environ=os.environ,
     )
     made.write(os.environ)
@@ -104,6 +116,7 @@ def attach(name: FleetArgument = None, notify: NotifyOption = None, as_json: AsJ
 
     from trtllm_builder.ci.fleet import find
 
+    check_notify(notify)
     _follow(find(name, os.environ), as_json, notify)
 
 
@@ -130,7 +143,11 @@ def cancel(name: FleetArgument = None, as_json: AsJson = False) -> None:
     if as_json:
         _print({"event": "cancelled", "fleet": found.identifier, "profiles": ended})
         return
-    say(f"fleet {found.identifier}: {len(ended)} jobs are ended" + (f": {', '.join(ended)}" if ended else ""))
+    if not ended:
+        say(f"fleet {found.identifier}: no job of it is left to be ended; trtllm-build fleet status shows how it fared")
+        return
+    many = "1 job is" if len(ended) == 1 else f"{len(ended)} jobs are"
+    say(f"fleet {found.identifier}: {many} ended: {', '.join(ended)}")
     say(f"  trtllm-build fleet resume {found.identifier} goes on with them")
 
 
@@ -142,6 +159,7 @@ def resume(name: FleetArgument = None, notify: NotifyOption = None, as_json: AsJ
     from trtllm_builder.ci.fleet import find
     from trtllm_builder.ci.follow import resume_all
 
+    check_notify(notify)
     found = find(name, os.environ)
     resume_all(found)
     _follow(found, as_json, notify)

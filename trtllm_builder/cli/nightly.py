@@ -63,6 +63,7 @@ def nightly(
     from trtllm_builder.ci.attempt import Task, attempt
     from trtllm_builder.ci.hold import held
     from trtllm_builder.ci.notify import notify as tell
+    from trtllm_builder.plan.survey import check_plain
 
     task = Task(
         profile=profile,
@@ -73,6 +74,8 @@ def nightly(
         link=link,
         index=index or None,
     )
+    check_plain(task.directory, "--dir")
+    check_notify(notify)
     show = _Lines()
     with told_as_sentences(str(task.directory)):
         with held(task.directory, task.workspace, partial(_refuse, task.directory)) as hold:
@@ -89,6 +92,16 @@ def nightly(
     else:
         show.end(result, task.report, problem)
     raise typer.Exit(result.exit_code)
+
+
+def check_notify(target: str | None) -> None:
+    """Raises UsageError before hours of building for what can tell nobody."""
+    from trtllm_builder.ci.notify import unfit
+    from trtllm_builder.errors import UsageError
+
+    wrong = unfit(target) if target else None
+    if wrong is not None:
+        raise UsageError(f"--notify: {wrong}", remedy="such as --notify https://..., or the path of a program")
 
 
 def _refuse(directory: Path, process: int | None) -> None:

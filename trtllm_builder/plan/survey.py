@@ -136,9 +136,14 @@ def _choose_place(request: Request, needed: int) -> Place:
         place = max(lesser, key=lambda one: one.disk.free, default=fallback)
     if request.asked.workspace is not None:
         place = Place(request.asked.workspace, place.caches, probe_disk(request.asked.workspace), "--workspace")
-    if not _PLAIN.fullmatch(str(place.root)):
-        raise UsageError(
-            f"the workspace {place.root} has characters that upstream's build script and CMake do not survive",
-            remedy="give a directory of letters, digits and ./_+,@%- with --workspace",
-        )
+    check_plain(place.root, "--workspace")
     return place
+
+
+def check_plain(place: Path, option: str) -> None:
+    """Raises UsageError for a directory that no build survives in; ``option`` is the one that chooses it."""
+    if not _PLAIN.fullmatch(str(place)):
+        raise UsageError(
+            f"{place} has characters that upstream's build script and CMake do not survive",
+            remedy=f"give a directory of letters, digits and ./_+,@%- with {option}",
+        )

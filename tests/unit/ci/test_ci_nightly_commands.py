@@ -14,30 +14,35 @@ from typer.testing import CliRunner, Result
 from trtllm_builder.ci import attempt as attempting
 from trtllm_builder.cli.history import app as history
 from trtllm_builder.cli.nightly import nightly
+from trtllm_builder.errors import UsageError
 
 Validate = Callable[[str, object], None]
 app = typer.Typer()
 app.command()(nightly)
 # As a build that fails says it, between words of a program that knows nothing of events.
+_ERROR: dict[str, object] = {
+    "exit_code": 6, "what": "a slip", "where": None, "remedy": "mend it", "log": None, "others": [],
+}  # fmt: skip
 _EVENTS: list[dict[str, object]] = [
     {"event": "run", "id": "20260801-070643-3f2a", "logs": "/nowhere"},
     {"event": "stage", "stage": "compile", "state": "begun", "detail": ""},
     {"event": "note", "text": "\x1b[31mred"},
-    {
-        "event": "error",
-        "error": {"exit_code": 6, "what": "a slip", "where": None, "remedy": "mend it", "log": None, "others": []},
-    },
+    {"event": "error", "error": _ERROR},
 ]
 
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     fake = tmp_path / "trtllm-build"
-    said = "\n".join(json.dumps({"schema": 1, **event}) for event in _EVENTS)
-    fake.write_text(f"#!/bin/sh\n[ $1 = lock ] && exit 0\ncat << 'END'\n{said}\na word\nEND\nexit 6\n")
-    fake.chmod(0o755)
+    fake.touch(0o755)
     monkeypatch.setattr(attempting, "OURS", (str(fake),))
-    return lambda *words: CliRunner().invoke(app, ["-p", "toy", "--dir", str(tmp_path / "night"), *words])
+
+    def begin(*words: str) -> Result:
+        said = "\n".join(json.dumps({"schema": 1, **event}) for event in _EVENTS)
+        fake.write_text(f"#!/bin/sh\n[ $1 = lock ] && exit 0\ncat << 'END'\n{said}\na word\nEND\nexit 6\n")
+        return CliRunner().invoke(app, ["-p", "toy", "--dir", str(tmp_path / "night"), *words])
+
+    return begin
 
 
 def test_every_line_of_nightly_follows_its_schema(
@@ -54,7 +59,40 @@ def test_every_line_of_nightly_follows_its_schema(
     assert (tmp_path / "out").read_text() == "state=failed\nexit_code=6\n"
 
 
-@pytest.mark.parametrize("told", ["no/such/program", "http://127.0.0.1:9/", "./fails"])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--notify", "no/such/program"], "no/such/program is neither an http(s) URL nor a program"),
+        (["--notify", "ftp://a/b"], "ftp://a/b is neither"),
+        (["--dir", "with a space"], "with a space has characters that"),
+    ],
+)
+def test_what_cannot_go_well_is_refused_before_anything_is_done(
+    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    error = run(*words).exception
+    assert isinstance(error, UsageError)
+    assert said in str(error)
+    assert words[0] in f"{error} {error.remedy}"
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_remedy_names_the_option_that_its_reader_has(
+    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for given, told in (
+        ("give other directories with --workspace and --out", "give other directories with --dir"),
+        ("choose another --workspace", "choose another --dir"),
+        ("run trtllm-build resume --workspace D", "run trtllm-build resume --workspace D"),
+    ):
+        monkeypatch.setitem(_ERROR, "remedy", given)
+        result = json.loads(run("--json").stdout.splitlines()[-1])["result"]
+        assert result["remedy"] == told
+
+
+@pytest.mark.parametrize("told", ["http://127.0.0.1:9/", "./fails"])
 def test_who_is_told_can_spoil_nothing(
     run: Callable[..., Result], tmp_path: Path, told: str, monkeypatch: pytest.MonkeyPatch, validate: Validate
 ) -> None:
