@@ -70,7 +70,7 @@ def test_a_cancelled_job_is_said_and_gone_on_with(fleets: Fleets) -> None:
     assert "cancelled" in told["doing"]
     assert "fleet resume" in told["doing"]
     child = fleets.follow(fleets.argv("resume"))
-    _until(child.stdout, lambda event: event["doing"].startswith("compile: "))
+    _until(child.stdout, lambda event: event["doing"].startswith("compile"))
     (ended,) = fleets.run(fleets.argv("cancel"), expect=0)
     assert ended["profiles"] == ["small"]
     out, _ = child.communicate(timeout=60)

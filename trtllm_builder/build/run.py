@@ -68,8 +68,9 @@ class Run:
 
 
 @contextmanager
-def told_as_sentences(doing: str) -> Iterator[None]:
-    """A full or read-only disk, or a directory of somebody else's, ends in a sentence and exit 3."""
+def told_as_sentences(doing: str, options: str = "--workspace and --out") -> Iterator[None]:
+    """A full or read-only disk, or a directory of somebody else's, ends in a sentence and exit 3. ``options`` are those
+    by which the directories were chosen."""
     try:
         yield
     except OSError as error:
@@ -81,7 +82,7 @@ def told_as_sentences(doing: str) -> Iterator[None]:
                 "became read-only by itself (see `dmesg`) is failing"
             )
         elif error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            remedy = "make it writable, or give other directories with --workspace and --out"
+            remedy = f"make it writable, or give other directories with {options}"
         raise HostError(f"{doing}: {error.strerror or error}{place}", remedy=remedy) from error
 
 

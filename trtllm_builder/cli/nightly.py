@@ -77,7 +77,7 @@ def nightly(
     check_plain(task.directory, "--dir")
     check_notify(notify)
     show = _Lines()
-    with told_as_sentences(str(task.directory)):
+    with told_as_sentences(str(task.directory), "--dir"):
         with held(task.directory, task.workspace, partial(_refuse, task.directory)) as hold:
             result = attempt(task, os.environ, _say_json if as_json else show, hold)
         if outputs is not None:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from trtllm_builder.ci import attempt as attempting
 from trtllm_builder.cli.history import app as history
 from trtllm_builder.cli.nightly import nightly
-from trtllm_builder.errors import UsageError
+from trtllm_builder.errors import HostError, UsageError
 
 Validate = Callable[[str, object], None]
 app = typer.Typer()
@@ -90,6 +90,13 @@ def test_a_remedy_names_the_option_that_its_reader_has(
         monkeypatch.setitem(_ERROR, "remedy", given)
         result = json.loads(run("--json").stdout.splitlines()[-1])["result"]
         assert result["remedy"] == told
+
+
+def test_a_directory_that_cannot_be_made_is_a_sentence(run: Callable[..., Result], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    error = run("--dir", str(tmp_path / "file" / "night")).exception
+    assert isinstance(error, HostError)
+    assert error.remedy == "make it writable, or give other directories with --dir"
 
 
 @pytest.mark.parametrize("told", ["http://127.0.0.1:9/", "./fails"])
