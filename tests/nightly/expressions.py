@@ -112,6 +112,8 @@ def _call(name: str, given: list[Any], context: Mapping[str, Any]) -> Any:
         return re.sub(r"\{(\d+)\}", lambda found: text(given[1 + int(found[1])]), given[0])
     if name == "fromJSON":
         return json.loads(given[0])
+    if name == "startsWith":
+        return text(given[0]).lower().startswith(text(given[1]).lower())
     if name in ("always", "cancelled", "success", "failure"):
         good = context["status"] == "success"
         return {"always": True, "cancelled": False, "success": good, "failure": not good}[name]

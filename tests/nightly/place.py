@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ class Site:
         home = {".gitconfig": f'[url "{self.upstream.url}"]\n\tinsteadOf = {UPSTREAM_URL}\n'}
         machine = Machine(root / "machine", self.repository, self.environ, home)
         index, secret = (
-            {"TRTLLM_INDEX": str(self.index), "TRTLLM_KEEP_LAST": "1"},
+            {"TRTLLM_INDEX": str(self.index), "TRTLLM_INDEX_NEW": "1", "TRTLLM_KEEP_LAST": "1"},
             {"trtllm-publish": {"TRTLLM_INDEX_TOKEN": TOKEN}},
         )
         self.github = GitHub(machine, root / "github", index, {"TRTLLM_NOTIFY": "./tell"}, secret)
@@ -90,10 +91,11 @@ class Site:
         """As if a night before had left them in the caches; without them each profile downloads its own."""
         read = yaml.safe_load((self.repository / ".github/workflows/trtllm-wheel.yml").read_text())
         step = next(one for one in read["jobs"]["build"]["steps"] if one.get("id") == "fetched")
+        week = time.strftime("%G-%V", time.gmtime())
         there = {"trtllm-ci/data/trtllm-builder": tools}
         for profile in PROFILES:
-            self.github.save(step["with"]["path"], f"trtllm-fetched/{profile}/0", there)
-            self.gitlab.save(f"trtllm-{profile}", there)
+            self.github.save(step["with"]["path"], f"trtllm-fetched/{profile}/{week}/0", there)
+            self.gitlab.save(f"trtllm-profile-{profile}", there)
 
     def command(self, *words: str) -> str:
         """What `trtllm-build` prints, run in the repository."""

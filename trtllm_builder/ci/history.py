@@ -91,8 +91,10 @@ def read(location: str) -> History:
                 remedy="is it an index, and was anything reported to it?",
             ) from None
     directory = Path(location).expanduser()
-    if not directory.is_dir():
-        raise UsageError(f"{redact(location)} is neither a directory nor a URL", remedy="name an index with --index")
+    if not location.strip() or not directory.is_dir():
+        raise UsageError(
+            f"{redact(location) or '--index'} is neither a directory nor a URL", remedy="name an index with --index"
+        )
     try:
         with (directory / NAME).open("rb") as stream:
             return _parse(stream.read(_LARGEST))

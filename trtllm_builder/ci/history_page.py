@@ -61,7 +61,7 @@ class Card:
 
 
 _MEASURES: tuple[tuple[str, Callable[[Result], float | None], Callable[[float], str]], ...] = (
-    ("duration", lambda one: one.seconds, format_duration),
+    ("duration", lambda one: None if one.result == "lost" else one.seconds, format_duration),
     ("wheel", lambda one: one.size, format_size),
     ("cache hits", lambda one: _share(one), lambda value: f"{value:.0%}"),
     ("peak memory", lambda one: one.peak_memory, format_size),

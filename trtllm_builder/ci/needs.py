@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from trtllm_builder.errors import UsageError
+from trtllm_builder.errors import ProfileError, UsageError, Where
 from trtllm_builder.plan.make import make_plan
 from trtllm_builder.plan.request import Asked, make_request
-from trtllm_builder.profile.load import list_profiles, search_path
+from trtllm_builder.profile.load import list_profiles, locate, search_path
 
 # One compiler after the other takes days for upstream.
 _LEAST_JOBS = 2
@@ -61,8 +61,9 @@ def needs_of(profile: str, words: Sequence[str], profile_dirs: Sequence[Path], e
 
 def matching(patterns: Sequence[str], profile_dirs: Sequence[Path], environ: Mapping[str, str]) -> list[str]:
     """The profiles that a pattern fits (fnmatch; several in one with commas), sorted. Raises UsageError for a pattern
-    that fits none, and the fault of a profile that cannot be read."""
-    listed = [one for one in list_profiles(search_path(profile_dirs, environ)) if one.hidden_by is None]
+    that fits none, ProfileError for a file that is badly named or cannot be read."""
+    directories = search_path(profile_dirs, environ)
+    listed = [one for one in list_profiles(directories) if one.hidden_by is None]
     found: dict[str, None] = {}
     for pattern in (part.strip() for text in patterns for part in text.split(",")):
         fitting = [one for one in listed if pattern and fnmatch.fnmatchcase(one.name, pattern)]
@@ -72,6 +73,11 @@ def matching(patterns: Sequence[str], profile_dirs: Sequence[Path], environ: Map
         for one in fitting:
             if one.fault is not None:
                 raise one.fault
+            try:
+                locate(one.name, profile_dirs=directories)
+            except ProfileError as error:
+                remedy = "rename the file: letters, digits and . _ + -"
+                raise ProfileError(error.what, where=Where(str(one.path)), remedy=remedy) from None
             found[one.name] = None
     if not found:
         raise UsageError("no profile was named", remedy="such as --profiles 'autodl-*'")

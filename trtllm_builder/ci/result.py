@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 from trtllm_builder.text import clean, redact
 
 SCHEMA = 1
-Ending = Literal["built", "reused", "failed", "interrupted", "died"]
+Ending = Literal["built", "reused", "failed", "interrupted", "died", "lost"]
 _LONGEST = 4000
 _LARGEST = 2**20
 
@@ -24,8 +24,9 @@ class Result:
     """``started`` in seconds since 1970, ``seconds`` taken, sizes and peaks in bytes; None is not known.
 
     ``reused`` is a wheel that was there already. ``interrupted`` (stopped, or its time was over) and ``died`` can be
-    gone on with. ``diagnosis`` is the cause's short name where one was found in the log. ``drift`` counts what upstream
-    changed against the catalogue. ``link`` leads to the CI's page of it.
+    gone on with. ``lost`` left no result, or none that can be read: who looked for it says so. ``diagnosis`` is the
+    cause's short name where one was found in the log. ``drift`` counts what upstream changed against the catalogue.
+    ``link`` leads to the CI's page of it.
     """
 
     profile: str

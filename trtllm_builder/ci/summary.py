@@ -21,6 +21,7 @@ _TOLD = {
     "failed": "❌ failed",
     "interrupted": "⏸ not finished",
     "died": "💥 died",
+    "lost": "❓ lost",
 }
 
 

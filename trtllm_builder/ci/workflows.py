@@ -19,6 +19,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from trtllm_builder.ci.matrix import Matrix
+from trtllm_builder.ci.schedule import require_cron
 from trtllm_builder.errors import UsageError
 from trtllm_builder.profile.model import UPSTREAM_URL
 
@@ -30,8 +31,9 @@ FILES: Mapping[Platform, Mapping[str, str]] = {
     },
     "gitlab": {"trtllm-nightly.gitlab-ci.yml": "gitlab-nightly.yml.jinja"},
 }
+# Our extra `upload`. What pip was given to install us with may be anything that an extra cannot be written behind.
+UPLOADER = "twine>=6.2"
 _HERE = Path(__file__).parent
-_CRON = re.compile(r"[\d*/,A-Za-z-]+(?: [\d*/,A-Za-z-]+){4}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9][\w.+-]{0,99}", re.ASCII)
 
 
@@ -55,15 +57,15 @@ def render(matrix: Matrix, platform: Platform, wishes: Wishes) -> dict[str, str]
     _check(matrix, wishes)
     return {
         name: _environment().get_template(template).render(
-            matrix=matrix, wishes=wishes, actions=_actions(), upstream=UPSTREAM_URL
+            matrix=matrix, wishes=wishes, actions=_actions(), upstream=UPSTREAM_URL, uploader=UPLOADER,
+            expected=",".join(job.profile for job in matrix.jobs),
         )
         for name, template in FILES[platform].items()
     }  # fmt: skip
 
 
 def _check(matrix: Matrix, wishes: Wishes) -> None:
-    if not _CRON.fullmatch(wishes.schedule):
-        raise UsageError(f"--schedule {wishes.schedule!r} is not five fields of cron", remedy="such as '17 2 * * *'")
+    require_cron(wishes.schedule)
     if not re.fullmatch(r"3\.1[0-3]", wishes.python):
         raise UsageError(f"--python {wishes.python!r} is none of 3.10 to 3.13", remedy="such as --python 3.12")
     for what, text in (
@@ -116,6 +118,28 @@ def _environment() -> Environment:
     )
     environment.filters.update(quoted=_quoted, comment=_comment, shell=shlex.quote)
     return environment
+
+
+def to_set_up(matrix: Matrix, platform: Platform, wishes: Wishes) -> list[str]:
+    """What the files expect of the project and its runners, a line each."""
+    github = platform == "github"
+    labels = sorted({",".join(job.runner.labels) for job in matrix.jobs})
+    last = f"{','.join(matrix.publisher)} for {'publishing' if wishes.publish else 'the report'}"
+    lines = [f"runners  {'; '.join(labels)}, and {last}"]
+    if not github:
+        lines.append("schedule  a scheduled pipeline, and .gitlab-ci.yml that includes the file and has its stages")
+    if wishes.publish:
+        lines += [
+            "variable TRTLLM_INDEX  the index: a URL to upload to, or a directory of the machine that publishes: "
+            "one of your own then (--runners)",
+            "variable TRTLLM_INDEX_NEW  1 for the first night of an index in a directory, then remove it",
+            f"environment trtllm-publish  with the {'secret' if github else 'masked, protected variable'} "
+            "TRTLLM_INDEX_TOKEN, for an index that is uploaded to",
+            "variable TRTLLM_KEEP_LAST  optional: good wheels of each profile that stay in a directory; what a lock "
+            "file in locks/ names stays too",
+        ]
+    name = "secret TRTLLM_NOTIFY" if github else "variable TRTLLM_BUILDER_NOTIFY"
+    return [*lines, f"{name}  optional: a webhook, or a program in the repository, that is told how it went"]
 
 
 def write(files: Mapping[str, str], directory: Path) -> Sequence[Path]:

@@ -9,7 +9,7 @@ import typer
 
 from trtllm_builder.cli.commands import SETTINGS
 from trtllm_builder.cli.output import say
-from trtllm_builder.cli.summary import DriftOption, ResultFiles, read_results
+from trtllm_builder.cli.summary import DriftOption, ExpectOption, ResultFiles, read_results
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, **SETTINGS)
 _NIGHTS = 30
-_SIGNS = {"built": "+", "reused": "=", "failed": "F", "interrupted": "i", "died": "D"}
+_SIGNS = {"built": "+", "reused": "=", "failed": "F", "interrupted": "i", "died": "D", "lost": "?"}
 
 
 @app.callback(invoke_without_command=True)
@@ -32,7 +32,7 @@ def history(
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page, with plots.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines: a result a line, the oldest first.")] = False,
 ) -> None:
-    """Show how each profile fared: + built, = was there already, F failed, i not finished, D died."""
+    """Show how each profile fared: + built, = was there already, F failed, i not finished, D died, ? lost."""
     if context.invoked_subcommand is not None:
         return
     import json
@@ -55,7 +55,8 @@ def history(
 @app.command("add")
 def add(
     files: ResultFiles,
-    index: Annotated[Path, typer.Option("--index", metavar="DIR", help="The index's directory.")],
+    index: Annotated[str, typer.Option("--index", metavar="DIR", help="The index's directory.")],
+    expect: ExpectOption = None,
     drift: DriftOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
 ) -> None:
@@ -63,15 +64,21 @@ def add(
     import json
 
     from trtllm_builder.ci.history import NAME, append
+    from trtllm_builder.errors import UsageError
 
-    results = read_results(files, drift)
-    directory = index.expanduser()
+    if not index.strip():
+        raise UsageError("--index is empty", remedy="name the index's directory")
+    results = read_results(files, drift, expect)
+    directory = Path(index).expanduser()
     added = append(directory, results)
     if as_json:
         say(json.dumps({"schema": 1, "history": str(directory / NAME), "added": added, "known": len(results) - added}))
         return
     known = f", {len(results) - added} were there already" if added < len(results) else ""
     say(f"{added} added to {directory / NAME}{known}")
+    for one in results:
+        if one.result == "lost":
+            say(f"{one.profile}: {one.fault}")
 
 
 def _lines(found: History) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -36,15 +37,25 @@ def matrix(
         int | None,
         typer.Option("--resumes", min=0, max=9, help="Jobs that may go on, one after the other, with one build."),
     ] = None,
-    schedule: Annotated[str, typer.Option("--schedule", metavar="CRON", help="When, in UTC (github).")] = "17 2 * * *",
+    schedule: Annotated[
+        str | None,
+        typer.Option("--schedule", metavar="CRON", help="When, in UTC; else 17 2 * * * (github; GitLab has its own)."),
+    ] = None,
     install: Annotated[
         str | None,
-        typer.Option("--install", metavar="WHAT", help="What pip installs, else this version; . is the repository."),
+        typer.Option(
+            "--install",
+            metavar="WHAT",
+            help="What pip installs in every job: git+https://HOST/REPOSITORY@COMMIT, a wheel's URL with #sha256=...; "
+            ". runs `make setup`, and is the default in a checkout of trtllm-builder.",
+        ),
     ] = None,
-    python: Annotated[str, typer.Option("--python", help="Python that runs trtllm-build (github).")] = "3.12",
+    python: Annotated[
+        str | None, typer.Option("--python", help="Python that runs trtllm-build, else 3.12 (github).")
+    ] = None,
     image: Annotated[
-        str, typer.Option("--image", help="Container that jobs run in (gitlab).")
-    ] = "python:3.12-bookworm",
+        str | None, typer.Option("--image", help="Container that jobs run in, else python:3.12-bookworm (gitlab).")
+    ] = None,
     publish: Annotated[
         bool, typer.Option("--publish/--no-publish", help="End with a job that publishes to the index TRTLLM_INDEX.")
     ] = True,
@@ -62,11 +73,10 @@ def matrix(
     import json
     import os
 
-    from trtllm_builder import __version__
     from trtllm_builder.ci.matrix import make_matrix
     from trtllm_builder.ci.needs import matching, needs_of
     from trtllm_builder.ci.runners import load_runners, runners_text
-    from trtllm_builder.ci.workflows import Wishes, render, write
+    from trtllm_builder.ci.workflows import Wishes, render, to_set_up, write
     from trtllm_builder.errors import UsageError
 
     platform: Literal["github", "gitlab"] = "gitlab" if format == "gitlab" else "github"
@@ -84,17 +94,21 @@ def matrix(
             raise UsageError("--out is for --format github and gitlab", remedy="redirect the output into a file")
         say(json.dumps(found.to_json(), indent=2))
         return
+    asked = {"schedule": schedule, "python": python, "image": image}
+    for option in ("image",) if platform == "github" else ("schedule", "python"):
+        if asked[option] is not None:
+            remedy = "its schedule is one of the project's, in its settings" if option == "schedule" else "leave it out"
+            raise UsageError(f"--{option} does nothing with --format {format}", remedy=remedy)
     options = [("--set", value) for value in overrides or ()] + [("--profile-dir", str(one)) for one in directories]
-    asked: list[tuple[str, object]] = [("--profiles", one) for one in profiles]
-    asked += [("--format", format), ("--runners", runners), ("--resumes", resumes), ("--install", install), *options]
+    words: list[tuple[str, object]] = [("--profiles", one) for one in profiles]
+    words += [("--format", format), ("--runners", runners), ("--resumes", resumes), ("--install", install)]
+    words += [(f"--{name}", value) for name, value in asked.items()]
     wishes = Wishes(
-        words=_command(asked, [] if publish else ["--no-publish"]),
-        install=install or f"trtllm-builder=={__version__}",
-        python=python,
-        schedule=schedule,
+        words=_command([*words, *options], [] if publish else ["--no-publish"]),
+        install=install or _installed_here(),
         options=tuple(word for option in options for word in option),
         publish=publish,
-        image=image,
+        **{name: value for name, value in asked.items() if value is not None},
     )
     files = render(found, platform, wishes)
     if out is None:
@@ -105,6 +119,22 @@ def matrix(
         say(f"wrote {path}")
     for line in _told(found):
         say(line)
+    say("to set up:")
+    for line in to_set_up(found, platform, wishes):
+        say(f"  {line}")
+
+
+def _installed_here() -> str:
+    """The repository itself, if it is ours: no registry is asked for a name that anybody may have taken there."""
+    from trtllm_builder.errors import UsageError
+
+    with suppress(OSError):
+        if '\nname = "trtllm-builder"\n' in Path("pyproject.toml").read_text("utf-8", errors="replace"):
+            return "."
+    raise UsageError(
+        "--install is missing: this is no checkout of trtllm-builder, and the jobs have to install it from somewhere",
+        remedy="such as --install git+https://HOST/trtllm-builder@COMMIT, or a wheel's URL with #sha256=...",
+    )
 
 
 def _command(asked: list[tuple[str, object]], flags: list[str]) -> str:

@@ -22,8 +22,17 @@ DriftOption = Annotated[
 ]
 
 
+ExpectOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--expect", metavar="NAME,...", help="Profiles that there must be a result of: one without is lost. Repeatable."
+    ),
+]
+
+
 def summary(
     files: ResultFiles,
+    expect: ExpectOption = None,
     drift: DriftOption = None,
     notify: NotifyOption = None,
     check: Annotated[bool, typer.Option("--check", help="Exit 6 when a profile has no wheel.")] = False,
@@ -38,7 +47,7 @@ def summary(
     from trtllm_builder.ci.summary import markdown
     from trtllm_builder.errors import BuildError
 
-    results = read_results(files, drift)
+    results = read_results(files, drift, expect)
     say(json.dumps(payload(results), indent=2) if as_json else markdown(results))
     problem = tell(notify, results, os.environ) if notify else None
     if problem:
@@ -47,31 +56,20 @@ def summary(
         raise typer.Exit(BuildError.exit_code)
 
 
-def read_results(files: list[Path], drift: Path | None) -> list[Result]:
-    """Sorted by profile. Raises UsageError for what is no result, or a place without any."""
+def read_results(files: list[Path], drift: Path | None, expect: list[str] | None) -> list[Result]:
+    """Sorted by profile; what cannot be read, or was expected and is not there, is lost. Raises UsageError where no
+    result can be read and none is expected."""
     from dataclasses import replace
 
-    from trtllm_builder.ci.result import read_result
+    from trtllm_builder.ci.lost import read_all
     from trtllm_builder.errors import UsageError
 
-    found: list[Path] = []
-    for path in files:
-        found += sorted(path.rglob("result.json")) if path.is_dir() else [path]
-    if not found:
-        raise UsageError(
-            f"there is no result.json in {', '.join(map(str, files))}",
-            remedy="`trtllm-build nightly` writes one into DIR/report",
-        )
+    expected = [name.strip() for text in expect or () for name in text.split(",") if name.strip()]
+    if expect and not expected:
+        raise UsageError("--expect names no profile", remedy="such as --expect h200-ci,canary")
+    results = read_all(files, expected)
     changes = None if drift is None else count_changes(drift)
-    results = []
-    for path in found:
-        try:
-            result = read_result(path)
-        except (OSError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) else error
-            raise UsageError(f"{path} is no result: {why}", remedy="name what `trtllm-build nightly` wrote") from None
-        results.append(result if changes is None else replace(result, drift=changes))
-    return sorted(results, key=lambda one: (one.profile, one.started))
+    return results if changes is None else [replace(one, drift=changes) for one in results]
 
 
 def count_changes(path: Path) -> int:

@@ -175,8 +175,8 @@ def test_our_own_workflows_are_what_the_command_makes_now() -> None:
     words = ["--profiles", "canary", "--format", "github", "--install", ".", "--no-publish"]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.exception
-    for name in FILES["github"]:
-        assert f"# file: {name}\n{(directory / name).read_text()}" in done.stdout
+    wanted = [f"# file: {name}\n{(directory / name).read_text()}\n" for name in FILES["github"]]
+    assert done.stdout == "".join(wanted)
 
 
 def test_the_jobs_as_json(validate: Callable[[str, object], None]) -> None:

@@ -12,6 +12,7 @@ import yaml
 from trtllm_builder.ci.matrix import Matrix, make_matrix
 from trtllm_builder.ci.needs import Needs, matching
 from trtllm_builder.ci.runners import load_runners
+from trtllm_builder.ci.schedule import require_cron
 from trtllm_builder.ci.workflows import FILES, Platform, Wishes, render
 from trtllm_builder.errors import BuilderError, HostError, ProfileError, UsageError
 
@@ -67,7 +68,10 @@ def test_gitlabs_jobs_go_on_one_after_the_other() -> None:
     )
     assert (profile["timeout"], script, after) == ("175 minutes", 157, 8)
     assert [name for name, job in jobs.items() if "environment" in job] == ["publish"]
-    assert [name for name, job in jobs.items() if "TRTLLM_INDEX_TOKEN" in json.dumps(job)] == ["publish"]
+    # Every job's shell puts it out of the way of programs; one line gives it to one.
+    assert [name for name, job in jobs.items() if "TRTLLM_INDEX_TOKEN" in json.dumps(job)] == [".trtllm"]
+    lines = [line for name, job in jobs.items() for line in json.dumps(job).split("\\n") if "$token" in line]
+    assert len(lines) == 1 and 'TWINE_PASSWORD=\\"$token\\" trtllm-build publish ' in lines[0]
 
 
 @pytest.mark.parametrize("evil", ["${{ secrets.X }}", "a\nrun: evil", "$(id)", "x: y #", "", "..", "a b", '"', "-x"])
@@ -89,6 +93,23 @@ def test_a_wish_that_would_not_stay_a_value_is_refused(wish: str, value: Any) ->
     found = make_matrix([SMALL], load_runners(None, "github"))
     with pytest.raises(UsageError):
         render(found, "github", Wishes(**{"words": "w", "install": "x", wish: value}))
+
+
+@pytest.mark.parametrize("text", ["17 2 * * *", "*/15 0-23/2 1,15 JAN-Mar,12 sun-SAT", "59 23 31 12 6", "0 0 1 1 0"])
+def test_schedules(text: str) -> None:
+    require_cron(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "99 99 * * *", "60 2 * * *", "1 2 0 * *", "1 2 * * 7", "1 2 * JAN MON-", "*/0 2 * * *", "1 5-2 * * *",
+        "1 2 * FOO *", "1, 2 * * *", "1 2 * * * *",
+    ],
+)  # fmt: skip
+def test_what_is_no_schedule(text: str) -> None:
+    with pytest.raises(UsageError, match="--schedule"):
+        require_cron(text)
 
 
 def test_quotes_and_colons_stay_in_their_values() -> None:
