@@ -131,7 +131,8 @@ def test_a_job_says_that_another_fleet_builds_there_and_waits(
     tmp_path: Path, begin: Callable[[], tuple[subprocess.Popen[str], int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake = tmp_path / "trtllm-build"
-    fake.write_text("#!/bin/sh\nexit 6\n")
+    # 6 when it inherited the lock, by which it would be found were its attempt killed.
+    fake.write_text("#!/bin/sh\ngrep -q FLOCK /proc/self/fdinfo/* && exit 6\nexit 9\n")
     fake.chmod(0o755)
     monkeypatch.setattr(attempting, "OURS", (str(fake),))
     monkeypatch.setattr(node, "_POLL", 0.01)
