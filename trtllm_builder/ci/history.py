@@ -90,11 +90,11 @@ def read(location: str) -> History:
                 f"the history was not obtained: {error}",
                 remedy="is it an index, and was anything reported to it?",
             ) from None
+    if not location.strip():
+        raise UsageError("--index is empty", remedy="name a directory, or the URL of an index")
     directory = Path(location).expanduser()
-    if not location.strip() or not directory.is_dir():
-        raise UsageError(
-            f"{redact(location) or '--index'} is neither a directory nor a URL", remedy="name an index with --index"
-        )
+    if not directory.is_dir():
+        raise UsageError(f"{redact(location)} is neither a directory nor a URL", remedy="name an index with --index")
     try:
         with (directory / NAME).open("rb") as stream:
             return _parse(stream.read(_LARGEST))

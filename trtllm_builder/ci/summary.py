@@ -63,7 +63,7 @@ def _row(one: Result) -> str:
         told,
         escape(one.wheel or "-"),
         format_size(one.size) if one.size is not None else "-",
-        format_duration(one.seconds),
+        format_duration(one.seconds) if one.result != "lost" else "-",
         f"{one.hits or 0} of {calls}" if calls else "-",
         format_size(one.peak_memory) if one.peak_memory else "-",
         escape(_checks(one)),

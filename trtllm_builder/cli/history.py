@@ -98,7 +98,7 @@ def _lines(found: History) -> Iterator[str]:
                 "".join(_SIGNS[one.result] for one in results[-_NIGHTS:]),
                 last.result,
                 format_age(time.time() - last.started),
-                format_duration(last.seconds),
+                format_duration(last.seconds) if last.result != "lost" else "-",
                 format_size(last.size) if last.size is not None else "-",
                 f"{last.hits or 0} of {calls}" if calls else "-",
                 format_size(last.peak_memory) if last.peak_memory else "-",
