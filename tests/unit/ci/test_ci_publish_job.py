@@ -125,6 +125,14 @@ def test_gitlabs_secret_is_seen_by_what_uploads_alone(night: Night) -> None:
     assert order == [" us ", "twine", " publish "]
 
 
+def test_githubs_secret_is_in_the_step_that_publishes_alone() -> None:
+    steps = [one for job in _jobs("github").values() for one in job.get("steps", ())]
+    assert [one.get("id") for one in steps if "TRTLLM_INDEX_TOKEN" in str(one)] == ["publish"]
+    names = [one.get("name") for one in _jobs("github")["publish"]["steps"]]
+    # What is installed is installed before.
+    assert names.index("Which index it is") < names.index("Publish what passed")
+
+
 def test_a_profile_is_never_taken_for_something_else_of_ours() -> None:
     steps = [one for job in _jobs("github", "trtllm-wheel.yml").values() for one in job["steps"]]
     names = {one["with"]["name"] for one in steps if "upload-artifact" in one.get("uses", "")}
