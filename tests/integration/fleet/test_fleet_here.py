@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from trtllm_builder.data import data_dir
+from trtllm_builder.process import processes
 
 pytestmark = pytest.mark.integration
 COMMAND = (sys.executable, "-m", "trtllm_builder")
@@ -79,6 +80,13 @@ def _descendants(pid: int) -> list[int]:
     return found
 
 
+def _assert_one_run(workspace: Path) -> None:
+    """Gone on with: what was patched was not patched again."""
+    events = [json.loads(line) for line in (workspace / "journal.jsonl").read_text().splitlines()]
+    assert len({event["id"] for event in events if event["event"] == "run"}) == 1
+    assert [event["why"] for event in events if event["event"] == "begin" and event["stage"] == "patch"] == [""]
+
+
 def test_a_fleet_survives_its_node_and_its_follower(
     environ: dict[str, str], follow: Callable[..., subprocess.Popen[str]], tmp_path: Path, validate: Callable[..., None]
 ) -> None:
@@ -90,10 +98,19 @@ def test_a_fleet_survives_its_node_and_its_follower(
     words = ("fleet", "--profiles", "[ab]-*", "--profile-dir", str(profiles), "--shared", str(shared), "--at-once", "2")
     child = follow(*words)
     seen = _until(child, lambda one: one["profile"] == "b-good" and one["doing"].startswith("compile"))
+    # As a kernel that is out of memory does: the job's process (under that of submitit) is gone, its build at work.
+    _, attempt, *orphans = _descendants(int(seen["job"]))
+    assert orphans
+    os.kill(attempt, signal.SIGKILL)
+    seen = _until(
+        child,
+        lambda one: one["profile"] == "b-good" and one["attempts"] == 2 and one["doing"].startswith("compile"),
+    )
+    assert not set(orphans) & set(processes()), "two builds would be at work in one workspace"
     # As when the power is cut: the node's processes are gone, whatever session they are in, without a word.
     for pid in reversed(_descendants(int(seen["job"]))):
         os.kill(pid, signal.SIGKILL)
-    again = _until(child, lambda one: one["profile"] == "b-good" and one["attempts"] == 2)
+    again = _until(child, lambda one: one["profile"] == "b-good" and one["attempts"] == 3)
     assert again["job"] != seen["job"]
     # Whoever follows may leave; the job goes on.
     os.kill(child.pid, signal.SIGINT)
@@ -107,16 +124,12 @@ def test_a_fleet_survives_its_node_and_its_follower(
     broken, good = last["jobs"]
     assert (broken["result"]["result"], broken["result"]["exit_code"]) == ("failed", 4)
     assert "file:///no/such.git" in broken["result"]["fault"]
-    assert (good["result"]["result"], good["attempts"]) == ("built", 2)
+    assert (good["result"]["result"], good["attempts"]) == ("built", 3)
     report = shared / "fleets" / last["fleet"] / "reports" / "b-good"
     validate("result", json.loads((report / "result.json").read_text()))
     assert (report / good["result"]["wheel"]).is_file()
     assert json.loads((report / "verify.json").read_text())["passed"] is True
-    # One run, gone on with: what was patched was not patched again.
-    log = (shared / "builds" / "b-good" / "workspace" / "journal.jsonl").read_text()
-    events = [json.loads(line) for line in log.splitlines()]
-    assert len({event["id"] for event in events if event["event"] == "run"}) == 1
-    assert sum(event["event"] == "begin" and event["stage"] == "patch" for event in events) == 1
+    _assert_one_run(shared / "builds" / "b-good" / "workspace")
     assert not list((report.parent / "a-broken").glob("*.whl"))
     done = subprocess.run([*COMMAND, "fleet", "status"], env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 6
@@ -141,3 +154,21 @@ def test_a_night_whose_time_is_over_can_be_gone_on_with(
     result = json.loads((tmp_path / "night" / "report" / "result.json").read_text())
     assert result["result"] == "interrupted"
     assert "its time of 2.0 s was over" in result["fault"]
+
+
+def test_a_night_that_is_killed_in_compile_goes_on(environ: dict[str, str], tmp_path: Path) -> None:
+    night = tmp_path / "night"
+    argv = [*COMMAND, "nightly", "-p", "canary", "--dir", str(night), "--json"]
+    # Without the wheels and compiled files of the tests before.
+    environ = {**environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    with subprocess.Popen(argv, env=environ, stdout=subprocess.PIPE, text=True, start_new_session=True) as child:
+        for line in child.stdout or ():
+            event = json.loads(line)
+            if event["event"] == "progress" and event["phase"] == "build":
+                break
+        os.killpg(child.pid, signal.SIGKILL)
+    assert not (night / "report" / "result.json").exists()
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["result"]["result"] == "built"
+    _assert_one_run(night / "workspace")
