@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -17,7 +18,7 @@ from pathlib import Path
 from trtllm_builder.ci.result import Result, from_json
 from trtllm_builder.ci.web import Unreachable, fetch
 from trtllm_builder.errors import HostError, SourceError, UsageError
-from trtllm_builder.index.opening import make_index
+from trtllm_builder.index.opening import LOCK, make_index
 from trtllm_builder.text import redact
 
 NAME = "history.jsonl"
@@ -44,7 +45,8 @@ def append(directory: Path, results: Iterable[Result]) -> int:
     """Add what is not there yet (a job that was run again reports the same) and return how many that were. An index
     that is not there yet is made: of a first night nothing may be good. Raises UsageError for what is no directory,
     PublishError when none can be made, HostError when it cannot be written."""
-    if not directory.exists() and ":/" not in str(directory):
+    # One that is empty too: with a history alone in it, no publisher would take it for an index.
+    if ":/" not in str(directory) and (not directory.exists() or _is_empty(directory)):
         make_index(directory)
     if not directory.is_dir():
         raise UsageError(
@@ -77,6 +79,13 @@ def append(directory: Path, results: Iterable[Result]) -> int:
             f"the history {path} cannot be written: {error.strerror or error}", remedy="make it writable, and try again"
         ) from error
     return added
+
+
+def _is_empty(directory: Path) -> bool:
+    # Somebody who makes an index in it begins with its lock.
+    with suppress(OSError):
+        return {path.name for path in directory.iterdir()} <= {LOCK}
+    return False
 
 
 def read(location: str) -> History:

@@ -63,9 +63,11 @@ def test_a_history_is_read_from_a_server(tmp_path: Path, make_result: Make, serv
 
 
 def test_a_first_night_without_a_wheel_makes_the_index_that_has_its_history(tmp_path: Path, make_result: Make) -> None:
-    append(tmp_path / "index", [make_result(result="failed")])
-    assert len(read(str(tmp_path / "index")).results) == 1
-    assert open_index(tmp_path / "index").read().wheels == ()
+    (tmp_path / "empty").mkdir()
+    for index in (tmp_path / "index", tmp_path / "empty"):
+        append(index, [make_result(result="failed")])
+        assert len(read(str(index)).results) == 1
+        assert open_index(index).read().wheels == ()
 
 
 def test_no_index_is_said(tmp_path: Path, make_result: Make) -> None:
