@@ -98,13 +98,13 @@ def _of_another_build(name: str, said: Statement, files: Mapping[str, Path]) -> 
         return
     definition = _definition(said)
     if RECORD in files:
-        with suppress(OSError, StatementError, KeyError, TypeError, AttributeError):
-            ours, its = read_json(_read(files[RECORD])), _member(definition, "internalParameters", "lock")
-            if its is not None and its != ours["lock"]:
-                yield f"{name} and {files[RECORD].name} name different locks"
-            invocation = _member(said.predicate, "runDetails", "metadata", "invocationId")
-            if invocation is not None and invocation != ours["run"]:
-                yield f"{name} and {files[RECORD].name} are of different runs"
+        if files[RECORD].name not in _names(said):
+            yield f"{name} does not name {files[RECORD].name}, and so says nothing of it"
+        with suppress(OSError, StatementError):
+            record = read_json(_read(files[RECORD]))
+            for what, ours, its in _twice(record, said):
+                if None not in (ours, its) and ours != its:
+                    yield f"{name} and {files[RECORD].name} differ in {what}"
     if LOCK not in files:
         return
     try:
@@ -114,6 +114,8 @@ def _of_another_build(name: str, said: Statement, files: Mapping[str, Path]) -> 
     except (OSError, StatementError, KeyError, TypeError, AttributeError, ValueError):
         yield f"{files[LOCK].name} is no lock"
         return
+    if _member(definition, "externalParameters", "profile") not in (None, _member(lock, "name")):
+        yield f"{name} and {files[LOCK].name} are of different profiles"
     listed = definition.get("resolvedDependencies")
     found = {_text(one): _kind_and_name(one) for one in (listed if isinstance(listed, list) else ())}
     others = sorted({wanted[one] for one in wanted.keys() - found} | {found[one] for one in found.keys() - wanted})
@@ -124,6 +126,29 @@ def _of_another_build(name: str, said: Statement, files: Mapping[str, Path]) -> 
     version = _member(said.predicate, "runDetails", "builder", "version", "trtllm-builder")
     if version is not None and maker is not None and version != maker:
         yield f"{name} says that trtllm-builder {clean(str(version))[:40]} built it, and {files[LOCK].name} {maker}"
+
+
+def _twice(record: Mapping[str, Any], said: Statement) -> Iterator[tuple[str, Any, Any]]:
+    """What a record and a provenance both say."""
+    definition = _definition(said)
+    yield "the lock", _member(record, "lock"), _member(definition, "internalParameters", "lock")
+    yield "the run", _member(record, "run"), _member(said.predicate, "runDetails", "metadata", "invocationId")
+    source = "externalParameters", "source", "commit"
+    yield "the commit", _member(record, "source", "commit") or None, _member(definition, *source) or None
+    edited = _member(record, "source", "edited"), _member(definition, "internalParameters", "edited")
+    ours, its = (sorted(one) if isinstance(one, dict) else None for one in edited)
+    yield "what was edited", ours, its
+    cache = (
+        _member(record, "measured", "cache", "trusted"),
+        _member(definition, "internalParameters", "cache", "trusted"),
+    )
+    yield "whether the compile cache is trusted", *cache
+
+
+def _names(said: Statement) -> list[str]:
+    """Its by-products."""
+    found = _member(said.predicate, "runDetails", "byproducts")
+    return [str(one.get("name")) for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
 def _definition(said: Statement) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from trtllm_builder.build.cache_log import CacheLog, note_begin
 from trtllm_builder.build.diagnosis.show import build_failure
 from trtllm_builder.build.disk_watch import DiskWatch
 from trtllm_builder.build.distrust import distrust, is_unconfigured
-from trtllm_builder.build.edits import find_edits, told
+from trtllm_builder.build.edits import find_edits, note_edits, told
 from trtllm_builder.build.evidence import Jobs, asked_by, gather, snapshot
 from trtllm_builder.build.gate import Gate, prepare_gate
 from trtllm_builder.build.gauges import Gauges
@@ -158,6 +158,9 @@ def do_compile(run: Run) -> Json:
             )
     finally:
         gauges.close()
+    now = find_edits(workspace, run.material.request.environ, patched=True)
+    # Written down also when the build ends here: what is put back with its old time was compiled in all the same.
+    note_edits(workspace, now)
     if outcome.returncode != 0:
         evidence = gather(
             before,
@@ -180,7 +183,6 @@ def do_compile(run: Run) -> Json:
     wheels = sorted(workspace.dist.glob("*.whl"))
     if len(wheels) != 1:
         raise BuildError(f"upstream's build ended well and left {len(wheels)} wheels in {workspace.dist}", log=log)
-    now = find_edits(workspace, run.material.request.environ, patched=True)
     if now != run.edits:
         changed = {name: now.get(name, "") for name in {**run.edits, **now} if run.edits.get(name) != now.get(name)}
         refuse_edits(run, now)

@@ -131,9 +131,14 @@ def _refuse_given(context: typer.Context) -> None:
     for parameter in context.command.params:
         source = context.get_parameter_source(parameter.name or "")
         if source is not None and source.name == "COMMANDLINE":
-            flag = parameter.opts[0]
+            flag, name = parameter.opts[0], context.invoked_subcommand or ""
+            assert isinstance(context.command, Commands)  # noqa: S101
+            command = context.command.get_command(context, name)
+            known = command is not None and any(flag in one.opts for one in command.params)
             raise typer.BadParameter(
-                f"{flag} stands before '{context.invoked_subcommand}'; it belongs behind it", param_hint=flag
+                f"{flag} stands before '{name}'; "
+                + ("it belongs behind it" if known else f"it is the build's own, and '{name}' has none"),
+                param_hint=flag,
             )
 
 

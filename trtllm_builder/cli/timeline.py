@@ -104,7 +104,7 @@ def _gate_lines(gate: GateView) -> Iterator[str]:
     yield f"{count} compiler{'s' * (count > 1)} at the gate{lost}"
     if gate.points:
         most = max(gate.points, key=lambda point: point.held)
-        over = "; one is let in whatever it takes" if most.held > most.may else ""
+        over = "; some took more than was expected, or one had to be let in" if most.held > most.may else ""
         yield f"  held at most {format_size(most.held)}, when the budget was {format_size(most.may)}{over}"
     for why, seconds in gate.waited.items():
         yield f"  waited {format_duration(seconds)} in all because {why}"

@@ -178,7 +178,9 @@ class Broker:
             words = job.connection.recv(64, socket.MSG_DONTWAIT).split()
             status, most, killed = (int(word) for word in words)
         except (OSError, ValueError):
-            # Nothing: the client is gone, and all that it started.
+            # Nothing: the client is gone, and all that it started, before anybody looked.
+            if job.line is None and not job.lost:
+                self.lost += (job.task.name,)
             self._decisions.note("gone", job=number)
             self._release(job)
             return

@@ -41,12 +41,21 @@ class Beside:
         self.wheel = root / NAME
         self.lock = Lock("mine", {"a": 1}, 1, INPUTS)
         self.place(".lock.json").write_text(self.lock.render())
-        record = {"wheel": {"sha256": SHA}, "lock": {"sha256": self.lock.digest, "locked": False}, "run": "a-run"}
+        lock = {"sha256": self.lock.digest, "locked": False}
+        source, cache = {"commit": COMMIT, "edited": {}}, {"trusted": True}
+        record = {
+            "wheel": {"sha256": SHA},
+            "lock": lock,
+            "run": "a-run",
+            "source": source,
+            "measured": {"cache": cache},
+        }
         self.place(".record.json").write_text(json.dumps(record))
         digest = hashlib.sha256(self.place(".record.json").read_bytes()).hexdigest()
         monkeypatch.setattr("trtllm_builder.repro.provenance.__version__", "1.0")
         said = Build(
-            NAME, SHA, {"profile": "mine"}, {"lock": record["lock"]}, INPUTS, "a-run", 1.0, 2.0,
+            NAME, SHA, {"profile": "mine", "source": {"commit": COMMIT}}, {"lock": lock, "edited": {}, "cache": cache},
+            INPUTS, "a-run", 1.0, 2.0,
             [Byproduct(f"{NAME}.record.json", digest, "application/json")], {},
         )  # fmt: skip
         self.place(".intoto.json").write_text(statement_text(said))
@@ -71,8 +80,12 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Beside:
     return Beside(tmp_path, monkeypatch)
 
 
+def definition(said: Any) -> Any:
+    return said["predicate"]["buildDefinition"]
+
+
 def dependencies(said: Any) -> Any:
-    return said["predicate"]["buildDefinition"]["resolvedDependencies"]
+    return definition(said)["resolvedDependencies"]
 
 
 def false_commits(said: Any) -> None:
@@ -104,10 +117,15 @@ def test_what_a_build_leaves_agrees_signed_and_unsigned_whole_and_in_part(files:
             lambda said: run_details(said)["builder"]["version"].update({"trtllm-builder": "9"}),
             "trtllm-builder 9 built it",
         ),
-        (lambda said: run_details(said)["metadata"].update(invocationId="b"), "are of different runs"),
+        (lambda said: run_details(said)["metadata"].update(invocationId="b"), "differ in the run"),
+        (lambda said: run_details(said)["byproducts"].clear(), "does not name X.record.json"),
+        (lambda said: definition(said)["externalParameters"]["source"].update(commit=FALSE), "differ in the commit"),
+        (lambda said: definition(said)["externalParameters"].update(profile="evil"), "are of different profiles"),
+        (lambda said: definition(said)["internalParameters"].update(edited={".": ["x"]}), "differ in what was edited"),
+        (lambda said: definition(said)["internalParameters"]["cache"].update(trusted=False), "cache is trusted"),
         (
-            lambda said: said["predicate"]["buildDefinition"]["internalParameters"].update(lock={"sha256": "0"}),
-            "name different locks",
+            lambda said: definition(said)["internalParameters"].update(lock={"sha256": "0"}),
+            "differ in the lock",
         ),
         (lambda said: said.update(predicateType="https://example.org/other"), "X.intoto.json is no provenance"),
     ],

@@ -138,6 +138,13 @@ def test_a_client_that_was_killed_is_no_compiler() -> None:
     )
     assert "ask there" in first.remedy
     assert "client" not in judge(replace(seen, lost=("cpp/other.cu",))).first.sentence
+    # ccache makes of the signal an exit status of its own, and nothing in the log says "Killed".
+    silent = [
+        "FAILED: [code=255] x/fmha.cu.o",
+        "nvcc -c fmha.cu -o x/fmha.cu.o",
+        "ninja: build stopped: subcommand failed.",
+    ]
+    assert "watched the compiler of fmha.cu, was killed" in diagnose(list(enumerate(silent, 1)), seen).first.sentence
 
 
 def test_without_the_counter_it_is_not_called_memory() -> None:

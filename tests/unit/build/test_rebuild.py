@@ -195,10 +195,11 @@ def test_all_that_differs_before_anything_is_made_is_said_at_once(monkeypatch: p
     python = Input("python", "python", "", {"sha256": "a" * 64}, 1, "3.11.7")
     image = Input("image", "container", "", {"sha256": "b" * 64}, None, "TRTLLM_BUILDER_IMAGE")
     monkeypatch.setattr(inputs, "host_inputs", lambda *_: [python])
+    loaded = SimpleNamespace(profile=SimpleNamespace(patches=()))
     run: Any = SimpleNamespace(
         environment={},
         plan=SimpleNamespace(python=SimpleNamespace(value="/usr/bin/python3"), python_version="3.11.7"),
-        material=SimpleNamespace(request=SimpleNamespace(locked=None, environ={})),
+        material=SimpleNamespace(request=SimpleNamespace(locked=None, environ={}, loaded=loaded)),
     )
     request = run.material.request
     # A machine that does not say which image it is from is not asked.

@@ -131,7 +131,7 @@ def test_the_gate_in_words(view: GateView) -> None:
     assert "held at most 3.0 GiB, when the budget was 8.0 GiB\n" in lines
     (point,) = view.points
     tight = "\n".join(_gate_lines(replace(view, points=(replace(point, may=2 * GIB),))))
-    assert "when the budget was 2.0 GiB; one is let in whatever it takes" in tight
+    assert "when the budget was 2.0 GiB; some took more than was expected, or one had to be let in" in tight
     assert "waited 3.0 s in all because there was not enough memory" in lines and "killed for memory 1 time" in lines
     assert re.search(r"3.0 GiB +2.0 GiB +5.0 s +3.0 s  2.cu \(nothing may run beside one that was killed\)", lines)
     assert "waited" not in "\n".join(_gate_lines(GateView()))

@@ -140,7 +140,7 @@ def test_a_script_of_a_real_tree(run: Run, profile: str, tmp_path: Path) -> None
         (("--jobs", "100000"), 2, "--jobs 100000: expected a number from 1 to 9999"),
         (("--profile-dir", "/nonexist"), 2, "--profile-dir /nonexist is no directory"),
         (("--set", "patches=[single-devic]"), 2, "there is no patch set `single-devic`; did you mean `single-device`?"),
-        (("--workspace", "/a b"), 2, "the workspace /a b has characters"),
+        (("--workspace", "/a b"), 2, "/a b has characters"),
         (("--set", "cuda.toolkit=new"), 2, "new"),
         (("--format", "yaml"), 2, "yaml"),
     ],
@@ -177,4 +177,5 @@ def test_without_any_word_help_is_shown(run: Run) -> None:
 @pytest.mark.parametrize("words", [("--profile", "canary"), ("--json",), ("-j", "1"), ("--out", "x"), ("--dry-run",)])
 def test_an_option_of_the_build_before_a_command_is_told(run: Run, words: tuple[str, ...]) -> None:
     status, out, err = run(*words, "plan", "--profile", "canary")
-    assert status == 2 and "stands before 'plan'; it belongs behind it" in out + err
+    told = "it is the build's own, and 'plan' has none" if words == ("--dry-run",) else "it belongs behind it"
+    assert status == 2 and f"stands before 'plan'; {told}" in out + err

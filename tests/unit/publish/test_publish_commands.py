@@ -181,13 +181,15 @@ def test_an_address_is_looked_at_before_the_wheels_are(tmp_path: Path) -> None:
 def test_a_path_of_the_builder_is_noted(make_build: Make, tmp_path: Path) -> None:
     wheel = make_build()
     places = ["git+file:///home/me/src", "file:///home/me/lfs", "file:///home/me/more"]
+    record = wheel.with_name(f"{wheel.name}.record.json")
+    product = {"name": record.name, "digest": {"sha256": hashlib.sha256(record.read_bytes()).hexdigest()}}
     said = {
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [{"name": wheel.name, "digest": {"sha256": hashlib.sha256(wheel.read_bytes()).hexdigest()}}],
         "predicateType": "https://slsa.dev/provenance/v1",
         "predicate": {
             "buildDefinition": {"buildType": "a:b", "externalParameters": {"from": places}},
-            "runDetails": {"builder": {"id": "a:b"}},
+            "runDetails": {"builder": {"id": "a:b"}, "byproducts": [product]},
         },
     }
     wheel.with_name(f"{wheel.name}.intoto.json").write_text(json.dumps(said))

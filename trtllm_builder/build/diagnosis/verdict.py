@@ -98,12 +98,7 @@ def _with_evidence(cause: Cause, evidence: Evidence) -> Cause:
             remedy=_fitting(evidence),
         )
     if any(Path(name).name == Path(cause.step).name for name in evidence.lost):
-        return replace(
-            cause,
-            sentence=f"The gate's client, which watched the compiler of {cause.step}, was killed by signal 9, and not "
-            f"for lack of memory as far as can be seen ({evidence.killed_source}). Its compiler was ended then.",
-            remedy=_SOMEBODY,
-        )
+        return _client_killed(cause, evidence)
     if evidence.killed == 0:
         return replace(
             cause,
@@ -116,6 +111,15 @@ def _with_evidence(cause: Cause, evidence: Evidence) -> Cause:
         sentence=f"{_who(cause)} was killed by signal 9; whether for lack of memory could not be seen, because "
         f"{evidence.killed_source}.",
         remedy=f"if memory was short: {_fitting(evidence)}",
+    )
+
+
+def _client_killed(cause: Cause, evidence: Evidence) -> Cause:
+    return replace(
+        cause,
+        sentence=f"The gate's client, which watched the compiler of {cause.step}, was killed by signal 9, and not "
+        f"for lack of memory as far as can be seen ({evidence.killed_source}). Its compiler was ended then.",
+        remedy=_SOMEBODY,
     )
 
 
@@ -155,6 +159,9 @@ def _beyond_the_log(causes: list[Cause], evidence: Evidence) -> list[Cause]:
     if (evidence.killed or 0) > evidence.mended and OUT_OF_MEMORY not in known and evidence.returncode != 0:
         silent = _with_evidence(Cause(KILLED, Rank.CAUSE, "", "", ()), evidence)
         causes = [*causes, silent] if certain else [silent, *causes]
+    elif evidence.lost and not known & {KILLED, OUT_OF_MEMORY} and not certain:
+        # ccache makes of a signal an exit status that says nothing.
+        causes = [_client_killed(Cause(KILLED, Rank.CAUSE, "", "", (), Path(evidence.lost[0]).name), evidence), *causes]
     elif evidence.returncode in (-9, 137) and not known & {KILLED, OUT_OF_MEMORY} and not certain:
         causes = [_with_evidence(Cause(KILLED, Rank.CAUSE, "", "", ()), evidence), *causes]
     if evidence.full and DISK_FULL not in known and not certain:
