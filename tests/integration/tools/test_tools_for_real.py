@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 import venv
 import zipfile
@@ -170,13 +171,18 @@ def test_a_user_s_pip_settings_do_not_lead_us_astray(environ: Mapping[str, str],
 
 def test_an_interpreter_without_pip_gets_a_venv_with_one(environ: Mapping[str, str], tmp_path: Path) -> None:
     venv.create(tmp_path / "bare", with_pip=False, symlinks=True)
+    (library,) = (tmp_path / "bare/lib").glob("python3*/site-packages")
+    # What we need, as `uv tool install` leaves it: all but pip.
+    for path in Path(sysconfig.get_path("purelib")).iterdir():
+        if path.name != "pip":
+            (library / path.name).symlink_to(path)
     code = (
         "import os, sys; from pathlib import Path; from trtllm_builder.tools.install import install\n"
         "install(['ninja'], Path(sys.argv[1]), os.environ, print)"
     )
     done = subprocess.run(
         [tmp_path / "bare/bin/python", "-c", code, tmp_path / "data"],
-        env={**environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env=dict(environ),
         capture_output=True,
         text=True,
         check=False,
