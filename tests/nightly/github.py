@@ -129,8 +129,10 @@ class GitHub:
             else:
                 assert given.get("if-no-files-found") == "ignore", f"{source} is not there"
         elif name == "actions/download-artifact":
-            for path in sorted(artifacts.glob(given["pattern"])):
-                copy(path, work / given["path"] / path.name)
+            matching = sorted(artifacts.glob(given["pattern"]))
+            for path in matching:
+                # What is alone comes without its name.
+                copy(path, work / given["path"] / (path.name if len(matching) > 1 else ""))
         else:
             assert name == "actions/setup-python", f"the action {name} is not known here"
         return {}

@@ -160,3 +160,19 @@ def test_tools_and_sources_are_saved_anew_every_week() -> None:
         assert week in save["with"]["key"] and save["with"]["key"] == restore["with"]["key"]
         assert save["with"]["key"].startswith(restore["with"]["restore-keys"])
         assert "!startsWith(steps.fetched.outputs.cache-matched-key" in save["if"]
+
+
+@pytest.mark.parametrize(("file", "place"), [("result.json", "trtllm-wheel-alone"), ("drift.json", "trtllm-drift")])
+def test_what_one_job_alone_left_comes_without_its_name(tmp_path: Path, file: str, place: str) -> None:
+    """As actions/download-artifact lays it out."""
+    found, several = tmp_path / "trtllm-ci" / "night", tmp_path / "several" / "trtllm-ci" / "night"
+    for directory in (found, several / f"{ARTEFACT}canary"):
+        directory.mkdir(parents=True)
+        for name in (file, "a.whl"):
+            (directory / name).write_text(name)
+    step = next(one for one in _jobs("github")["publish"]["steps"] if "of its own" in one.get("name", ""))
+    for root in (tmp_path, tmp_path, tmp_path / "several"):
+        subprocess.run(["bash", "-ec", step["run"]], cwd=root, check=True)
+    assert sorted(path.name for path in (found / place).iterdir()) == sorted((file, "a.whl"))
+    assert [path.name for path in found.iterdir()] == [place]
+    assert [path.name for path in several.iterdir()] == [f"{ARTEFACT}canary"]
